@@ -1,0 +1,47 @@
+# One-line recipes; CI runs the same ones. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MODEL := build/resnet50/model.tar.gz
+IMAGES := payloads/images.tar.gz
+
+.PHONY: help install demo test test-fast lint bench clean
+
+help: ## what can be made
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(VENV)/.installed ## the virtual environment with everything in it
+
+$(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[tensorflow,dev]'
+	@touch $@
+
+$(MODEL): $(VENV)/.installed containers/resnet50/export.py $(wildcard containers/resnet50/code/*)
+	$(BIN)/python containers/resnet50/export.py --out build/resnet50 --weights random
+
+$(IMAGES): $(VENV)/.installed payloads/make_images.py
+	$(BIN)/python payloads/make_images.py --out $(IMAGES)
+
+demo: $(MODEL) $(IMAGES) ## measure ResNet50 on this machine and recommend (4 minutes)
+	$(BIN)/rightsizer run containers/demo.yaml
+
+test: lint $(MODEL) $(IMAGES) ## everything: lint, types, all tests, the real ResNet50
+	$(BIN)/python -m pytest
+
+test-fast: lint ## without TensorFlow and servers; under a minute
+	$(BIN)/python -m pytest -m 'not server and not tensorflow'
+
+lint: $(VENV)/.installed ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(MODEL) $(IMAGES) ## measure the instrument itself
+	$(BIN)/python benchmarks/server_overhead.py
+	$(BIN)/python benchmarks/analysis_speed.py
+	$(BIN)/python benchmarks/interval_coverage.py
+
+clean: ## what was built; stored jobs stay
+	rm -rf $(VENV) build $(IMAGES) payloads/images.manifest.yaml .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,59 @@
+"""Rightsizer: load testing that recommends the cheapest way to serve a model within a limit.
+
+    import rightsizer
+
+    job = rightsizer.run("job.yaml")
+    print(job.best, job.frame())
+
+`run` and `resume` measure, `load` reads a stored job. All three return a `Job`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from rightsizer.errors import EnvironmentFault, InputError, RightsizerError
+    from rightsizer.jobs import resume, run
+    from rightsizer.loading import load
+    from rightsizer.recommendation import Recommendation
+    from rightsizer.results import Job
+
+_HOMES = {
+    "EnvironmentFault": "rightsizer.errors",
+    "InputError": "rightsizer.errors",
+    "Job": "rightsizer.results",
+    "Recommendation": "rightsizer.recommendation",
+    "RightsizerError": "rightsizer.errors",
+    "load": "rightsizer.loading",
+    "resume": "rightsizer.jobs",
+    "run": "rightsizer.jobs",
+}
+
+__all__ = [
+    "EnvironmentFault",
+    "InputError",
+    "Job",
+    "Recommendation",
+    "RightsizerError",
+    "__version__",
+    "load",
+    "resume",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported when first used: `import rightsizer` alone stays cheap."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'rightsizer' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

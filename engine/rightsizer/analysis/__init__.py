@@ -1,0 +1,1 @@
+"""Samples to figures, intervals and doubts. Pure: no clock, no I/O, no unseeded randomness."""

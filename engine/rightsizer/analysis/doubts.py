@@ -1,0 +1,227 @@
+"""Every doubt the engine raises: its code, how much it weighs, and what to do about it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from rightsizer.analysis.figures import Doubt, Interval, PayloadFigures
+from rightsizer.units import interval, milliseconds, percent, significant
+
+GENERATOR_LIMITED_RATIO = 0.9
+"""A generator busier than this of one core may be what was measured."""
+GENERATOR_BUSY_RATIO = 0.7
+DOMINANT_SHARE = 0.6
+
+
+def generator_doubts(cpu_ratio: float) -> tuple[Doubt, ...]:
+    """The generator's own share of its core during a step."""
+    figures = {"generator_cpu_ratio": cpu_ratio}
+    next_step = "drive fewer requests a second, or give the generator a faster core"
+    if cpu_ratio > GENERATOR_LIMITED_RATIO:
+        message = (
+            f"the generator used {percent(cpu_ratio)} of its core: it may be what was measured"
+        )
+        return (Doubt("generator-limited", "blocks", message, next_step, figures),)
+    if cpu_ratio > GENERATOR_BUSY_RATIO:
+        message = f"the generator used {percent(cpu_ratio)} of its core"
+        return (Doubt("generator-busy", "weakens", message, next_step, figures),)
+    return ()
+
+
+def sample_doubts(n: int, percentile: float) -> tuple[Doubt, ...]:
+    """Too few samples for the percentile to rest on more than a handful."""
+    # Five samples beyond the percentile: fewer and one slow request sets it.
+    # The nudge keeps P90 at 50 where the division says 50.00000000000001.
+    needed = math.ceil(5 / (1 - percentile) - 1e-9)
+    if n >= needed:
+        return ()
+    message = f"{n} samples are few for P{percentile * 100:.0f}; {needed} or more carry it"
+    figures = {"n": float(n), "needed": float(needed)}
+    return (Doubt("too-few-samples", "weakens", message, "make the steps longer", figures),)
+
+
+def no_interval(window_s: float) -> Doubt:
+    """Neighbouring requests are alike; a short window has too few independent stretches."""
+    message = f"a window of {significant(window_s)} s is too short for an honest latency interval"
+    figures = {"window_s": window_s}
+    return Doubt("too-few-effective-samples", "note", message, "make the steps longer", figures)
+
+
+def one_payload(name: str, figures: PayloadFigures, share_sent: float, percentile: str) -> Doubt:
+    """The latency percentile is one payload's."""
+    message = (
+        f"{percentile} is set by payload {name}: {percent(share_sent)} of the requests, "
+        f"{percent(figures.above_share)} of those at or above it"
+    )
+    values: dict[str, float | str | None] = {
+        "payload": name,
+        "share_sent": share_sent,
+        "share_above": figures.above_share,
+    }
+    next_step = "check that the payload mix is that of production"
+    return Doubt("latency-set-by-one-payload", "note", message, next_step, values)
+
+
+def dominant_payload(
+    by_payload: Mapping[str, PayloadFigures], percentile: str
+) -> tuple[Doubt, ...]:
+    """At most one doubt: a payload in at most half of the requests that sets the percentile."""
+    total = sum(figures.n for figures in by_payload.values())
+    for name, figures in by_payload.items():
+        sent = figures.n / total
+        if len(by_payload) > 1 and sent <= 0.5 and figures.above_share >= DOMINANT_SHARE:
+            return (one_payload(name, figures, sent, percentile),)
+    return ()
+
+
+def closed_basis() -> Doubt:
+    """A closed maximum is not what independent callers get."""
+    return Doubt(
+        "closed-basis",
+        "note",
+        "measured with users in a loop: independent callers queue, and get less within the limit",
+        "measure with open traffic (rate) before promising a rate to independent callers",
+    )
+
+
+def at_least(stopped_early: bool) -> Doubt:
+    """The maximum is a lower bound."""
+    why = "the trial was stopped early" if stopped_early else "the highest load still held"
+    message = f"{why}: the maximum is at least this"
+    return Doubt("at-least", "weakens", message, "add load levels until one is over the limit")
+
+
+def near_limit(latency_ms: float, limit_ms: float, ci: Interval | None) -> tuple[Doubt, ...]:
+    """A pass whose interval holds the limit."""
+    if ci is None or ci[1] is None or ci[1] <= limit_ms:
+        return ()
+    message = (
+        f"latency {milliseconds(latency_ms)} ({interval(ci)}) may be over the limit "
+        f"of {milliseconds(limit_ms)}"
+    )
+    figures = {"latency_ms": latency_ms, "limit_ms": limit_ms}
+    return (Doubt("limit-uncertain", "weakens", message, "make the steps longer", figures),)
+
+
+def co_located() -> Doubt:
+    """Server and generator share a core."""
+    return Doubt(
+        "co-located",
+        "weakens",
+        "server and generator share a physical core: the server looks slower than it is",
+        "use a smaller instance type, or a machine with more cores",
+    )
+
+
+def shared_core() -> Doubt:
+    """A hyperthread sibling was busy."""
+    return Doubt(
+        "shared-core",
+        "note",
+        "the server's CPUs are hyperthreads of shared physical cores",
+        "compare only with types of the same layout",
+    )
+
+
+def not_pinned() -> Doubt:
+    """CPU sets do not exist on this platform."""
+    return Doubt(
+        "not-pinned",
+        "weakens",
+        "this platform has no CPU sets: the server may have used any CPU",
+        "measure on Linux",
+    )
+
+
+def loopback() -> Doubt:
+    """No network between generator and server."""
+    return Doubt(
+        "loopback",
+        "note",
+        "measured over loopback: no network time is in the latency",
+        "add your network's round trip to the latency",
+    )
+
+
+def one_start() -> Doubt:
+    """Starts differ; one start does not show by how much."""
+    return Doubt(
+        "one-start",
+        "note",
+        "one server start: the spread between starts (often about 3 %) is not in the interval",
+        "run the job again and compare",
+    )
+
+
+def stand_in(instance_type: str, host: str) -> Doubt:
+    """The host is declared a substitute."""
+    return Doubt(
+        "stand-in",
+        "weakens",
+        f"{host} stands in for {instance_type}: the numbers are those of {host}",
+        f"measure on a real {instance_type} before relying on them",
+    )
+
+
+def emulated(instance_type: str) -> Doubt:
+    """Cut to size on like hardware."""
+    return Doubt(
+        "emulated",
+        "note",
+        f"{instance_type} emulated by a CPU set on the same processor family",
+        "",
+    )
+
+
+def price_basis(instance_type: str, basis: str) -> tuple[Doubt, ...]:
+    """Prices that nobody confirmed."""
+    if basis in ("", "yours", "cost model", "corroborated"):
+        return ()
+    message = f"the price of {instance_type} is {basis}"
+    next_step = "check it against your bill and give it in a price file"
+    return (Doubt("price-unverified", "weakens", message, next_step, {"price_basis": basis}),)
+
+
+def no_price(instance_type: str) -> Doubt:
+    """Costs are null; ranking is by throughput."""
+    return Doubt(
+        "no-price",
+        "weakens",
+        f"{instance_type} has no price: no costs, and ranking by throughput",
+        "give a price or an on-prem cost model in a price file",
+    )
+
+
+def count_uncertain(low: int, high: int | None) -> Doubt:
+    """The maximum's interval holds another instance count."""
+    many = f"{low} to {high}" if high is not None else f"{low} or more"
+    return Doubt(
+        "count-uncertain",
+        "weakens",
+        f"the maximum's interval allows {many} instances",
+        "make the steps longer, or plan for the higher count",
+        {"low": float(low), "high": None if high is None else float(high)},
+    )
+
+
+def cut_short(what: str) -> Doubt:
+    """The job or trial did not run to its plan."""
+    return Doubt("cut-short", "weakens", f"{what}: not all that was planned was measured", "resume")
+
+
+def content_refused(refused: int, checked: int) -> Doubt:
+    """Sampled replies lacked the text that they must contain."""
+    message = f"{refused} of {checked} replies looked at lack the required content"
+    figures = {"refused": float(refused), "checked": float(checked)}
+    return Doubt("content-refused", "blocks", message, "look at what the server answers", figures)
+
+
+def below_floor(unloaded_ms: float, limit_ms: float) -> Doubt:
+    """The limit cannot be met at any load."""
+    message = (
+        f"the limit of {milliseconds(limit_ms)} is below the unloaded latency of "
+        f"{milliseconds(unloaded_ms)}: no load can meet it"
+    )
+    figures = {"unloaded_latency_ms": unloaded_ms, "limit_ms": limit_ms}
+    return Doubt("limit-below-floor", "blocks", message, "raise the limit", figures)

@@ -1,0 +1,281 @@
+"""Samples of a step to its figures, by the definitions of the README."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from rightsizer.analysis.doubts import (
+    GENERATOR_LIMITED_RATIO,
+    generator_doubts,
+    sample_doubts,
+)
+from rightsizer.analysis.figures import (
+    Basis,
+    Interval,
+    PayloadFigures,
+    Requests,
+    StepFigures,
+    Verdict,
+)
+from rightsizer.analysis.intervals import percentile_interval, throughput_interval
+from rightsizer.analysis.percentiles import nearest_rank, percentiles
+from rightsizer.hosts.base import Usage
+from rightsizer.samples import FAILURES, Outcome, Samples
+from rightsizer.schedule import group_short
+from rightsizer.spec import LimitSpec
+from rightsizer.traffic.base import StepRecord
+from rightsizer.units import NS_PER_MS, NS_PER_S
+
+MIN_STEP_SAMPLES = 100
+"""Neighbouring closed steps with fewer samples in their windows are merged."""
+
+PERCENTILES: Mapping[str, float] = {"P50": 0.50, "P90": 0.90, "P95": 0.95, "P99": 0.99}
+
+Floats = npt.NDArray[np.float64]
+Instants = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What the samples are judged by."""
+
+    limit: LimitSpec
+    request_timeout_s: float
+    payload_names: Sequence[str]
+    vcpus: int
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Window:
+    """The measured part of a step: [begin, end) in ns."""
+
+    begin_ns: int
+    end_ns: int
+
+    @property
+    def length_s(self) -> float:
+        """Never negative."""
+        return max(0, self.end_ns - self.begin_ns) / NS_PER_S
+
+
+def window_of(record: StepRecord) -> Window:
+    """The step without its warm-up; drain is beyond its end by construction."""
+    warmup_ns = int(record.step.warmup_s * NS_PER_S)
+    return Window(min(record.begin_ns + warmup_ns, record.end_ns), record.end_ns)
+
+
+def starts_ns(samples: Samples, mode: Basis) -> Instants:
+    """When each attempt began: as intended (open), or as it was (closed)."""
+    found: Instants = samples["intended_ns" if mode == "open" else "start_ns"]
+    return found
+
+
+def started_in(samples: Samples, window: Window, mode: Basis) -> Mask:
+    """Attempts whose start lies in the window."""
+    starts = starts_ns(samples, mode)
+    found: Mask = (starts >= window.begin_ns) & (starts < window.end_ns)
+    return found
+
+
+def latencies_ms(samples: Samples, mode: Basis, timeout_s: float) -> Floats:
+    """From the start. Timed-out, unfinished and dropped attempts count at the timeout."""
+    latency: Floats = (samples["end_ns"] - starts_ns(samples, mode)) / NS_PER_MS
+    cut = np.isin(samples["outcome"], (Outcome.TIMED_OUT, Outcome.UNFINISHED, Outcome.DROPPED))
+    return np.where(cut, timeout_s * 1000.0, latency)
+
+
+def count(samples: Samples) -> Requests:
+    """Attempts by outcome."""
+    by = np.bincount(samples["outcome"], minlength=len(Outcome))
+    succeeded = int(by[Outcome.SUCCEEDED])
+    failed = int(sum(by[kind] for kind in FAILURES))
+    timed_out, unfinished = int(by[Outcome.TIMED_OUT]), int(by[Outcome.UNFINISHED])
+    attempted = succeeded + failed + timed_out + unfinished
+    return Requests(
+        attempted, succeeded, failed, timed_out, unfinished, dropped=int(by[Outcome.DROPPED])
+    )
+
+
+def error_ratio(requests: Requests) -> float:
+    """(failed + timed out + dropped) / (attempted + dropped); 0 where nothing was attempted."""
+    total = requests.attempted + requests.dropped
+    wrong = requests.failed + requests.timed_out + requests.dropped
+    return wrong / total if total else 0.0
+
+
+def judge_steps(
+    samples: Samples,
+    records: Sequence[StepRecord],
+    usage: Sequence[Usage],
+    conditions: Conditions,
+) -> list[StepFigures]:
+    """The figures of every step, short closed neighbours merged."""
+    windows = [window_of(record) for record in records]
+    counts = [
+        float(np.count_nonzero(started_in(samples, window, record.step.mode)))
+        for record, window in zip(records, windows, strict=True)
+    ]
+    short = [
+        record.step.mode == "closed" and n < MIN_STEP_SAMPLES
+        for record, n in zip(records, counts, strict=True)
+    ]
+    return [
+        _judge(
+            samples,
+            [records[i] for i in group],
+            [windows[i] for i in group],
+            usage,
+            conditions,
+        )
+        for group in group_short(counts, short, MIN_STEP_SAMPLES)
+    ]
+
+
+def _judge(
+    samples: Samples,
+    records: Sequence[StepRecord],
+    windows: Sequence[Window],
+    usage: Sequence[Usage],
+    conditions: Conditions,
+) -> StepFigures:
+    mode = records[0].step.mode
+    measured = np.concatenate([samples[started_in(samples, window, mode)] for window in windows])
+    requests = count(measured)
+    timed = measured[~np.isin(measured["outcome"], FAILURES)]
+    latency = latencies_ms(timed, mode, conditions.request_timeout_s)
+    at = PERCENTILES[conditions.limit.percentile]
+    p50, p90, p95, p99 = (
+        percentiles(latency, [0.5, 0.9, 0.95, 0.99]) if len(latency) else [None] * 4
+    )
+    at_limit = nearest_rank(latency, at) if len(latency) else None
+    achieved, achieved_ci = _throughput(samples, records, windows)
+    generator = max(record.generator_cpu_ratio for record in records)
+    errors = error_ratio(requests)
+    verdict = _verdict(errors, at_limit, len(measured), generator, conditions.limit)
+    return StepFigures(
+        mode=mode,
+        label=_label(records),
+        users=max((r.step.users or 0 for r in records), default=0) or None,
+        rate_per_s=records[0].step.rate_per_s,
+        window_s=sum(window.length_s for window in windows),
+        n=len(measured),
+        achieved_per_s=achieved,
+        achieved_per_s_ci=achieved_ci,
+        p50_ms=p50,
+        p90_ms=p90,
+        p95_ms=p95,
+        p99_ms=p99,
+        latency_ms=at_limit,
+        latency_ms_ci=_latency_interval(starts_ns(timed, mode), latency, at, windows),
+        error_ratio=errors,
+        requests=requests,
+        by_payload=_by_payload(timed, latency, at_limit, conditions.payload_names),
+        cpu_utilization_percent=cpu_percent(usage, windows, conditions.vcpus),
+        memory_utilization_percent=memory_percent(usage, windows, conditions.memory_bytes),
+        generator_cpu_ratio=generator,
+        verdict=verdict,
+        doubts=(*generator_doubts(generator), *sample_doubts(len(measured), at)),
+    )
+
+
+def _label(records: Sequence[StepRecord]) -> str:
+    if records[0].step.mode == "open":
+        return records[0].step.label
+    users = [level.users for record in records for level in record.step.levels]
+    low, high = min(users), max(users)
+    return f"{low}-{high} users" if low != high else records[0].step.label
+
+
+def _verdict(
+    errors: float, latency: float | None, n: int, generator: float, limit: LimitSpec
+) -> Verdict:
+    if n == 0 or generator > GENERATOR_LIMITED_RATIO:
+        return "invalid"
+    if errors > limit.max_error_ratio:
+        return "over-errors"
+    if limit.latency_ms is not None and (latency is None or latency > limit.latency_ms):
+        return "over-latency"
+    return "within-limits"
+
+
+def _throughput(
+    samples: Samples, records: Sequence[StepRecord], windows: Sequence[Window]
+) -> tuple[float, Interval | None]:
+    """Invocations completed in the windows over their length, per second."""
+    ok = samples[samples["outcome"] == Outcome.SUCCEEDED]
+    ends = [
+        np.sort(ok["end_ns"][(ok["end_ns"] >= w.begin_ns) & (ok["end_ns"] < w.end_ns)])
+        for w in windows
+    ]
+    length_s = sum(window.length_s for window in windows)
+    rate = sum(len(part) for part in ends) / length_s if length_s > 0 else 0.0
+    if len(windows) != 1 or records[0].step.mode == "open" or len(records[0].step.levels) != 1:
+        return rate, None
+    found = throughput_interval(ends[0], records[0].step.users or 1)
+    if found is None or rate == 0:
+        return rate, None
+    # Centred on the reported rate: the window's edges cost a fraction of one completion.
+    return rate, (min(found[0], rate), max(found[1], rate))
+
+
+def _latency_interval(
+    starts: Instants, latency: Floats, at: float, windows: Sequence[Window]
+) -> Interval | None:
+    if len(windows) != 1 or not len(latency):
+        return None
+    return percentile_interval(starts, latency, at)
+
+
+def _by_payload(
+    timed: Samples, latency: Floats, at_limit: float | None, names: Sequence[str]
+) -> dict[str, PayloadFigures]:
+    if at_limit is None:
+        return {}
+    above = latency >= at_limit
+    total_above = max(1, int(np.count_nonzero(above)))
+    figures: dict[str, PayloadFigures] = {}
+    for index in np.unique(timed["payload"]).tolist():
+        own = timed["payload"] == index
+        p50, p95 = percentiles(latency[own], [0.5, 0.95])
+        share = int(np.count_nonzero(above & own)) / total_above
+        name = names[index] if index < len(names) else str(index)
+        figures[name] = PayloadFigures(int(np.count_nonzero(own)), p50, p95, share)
+    return figures
+
+
+def cpu_percent(usage: Sequence[Usage], windows: Sequence[Window], vcpus: int) -> float | None:
+    """Mean CPU use of the instance's CPUs over the windows, 0..100."""
+    if len(usage) < 2:
+        return None
+    times = np.array([reading.t_ns for reading in usage], dtype=np.float64)
+    spent = np.array([reading.cpu_s for reading in usage])
+    used_s = length_s = 0.0
+    for window in windows:
+        begin, end = max(window.begin_ns, times[0]), min(window.end_ns, times[-1])
+        if end <= begin:
+            continue
+        used_s += float(np.interp(end, times, spent) - np.interp(begin, times, spent))
+        length_s += (end - begin) / NS_PER_S
+    if length_s <= 0:
+        return None
+    return min(100.0, 100.0 * used_s / length_s / vcpus)
+
+
+def memory_percent(
+    usage: Sequence[Usage], windows: Sequence[Window], memory_bytes: int
+) -> float | None:
+    """Peak memory over the windows as a share of the instance's, 0..100."""
+    seen = [
+        reading.memory_bytes
+        for before, reading in pairwise(usage)
+        for window in windows
+        if before.t_ns < window.end_ns and reading.t_ns >= window.begin_ns
+    ]
+    return min(100.0, 100.0 * max(seen) / memory_bytes) if seen and memory_bytes > 0 else None

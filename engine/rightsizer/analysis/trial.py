@@ -1,0 +1,196 @@
+"""A trial's steps to its maximum, and the doubts on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rightsizer.analysis import doubts
+from rightsizer.analysis.figures import (
+    Basis,
+    CurvePoint,
+    Doubt,
+    Interval,
+    MaxKind,
+    StepFigures,
+    TrialFigures,
+)
+from rightsizer.inventory import Placement
+from rightsizer.spec import LimitSpec, Traffic
+from rightsizer.units import milliseconds, per_min, significant
+
+FLAT_GAIN_RATIO = 0.05
+"""Throughput is flat when more users bring less than this above the best before."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The circumstances of a trial, which some doubts speak of."""
+
+    instance_type: str
+    host: str
+    placement: Placement
+    pinned: bool
+    traffic_type: str
+    stopped_early: bool
+    """A stop condition ended it before its plan did."""
+    cut_short: bool
+    """The user or the clock ended it."""
+    probe_latency_ms: float | None
+
+
+def basis_of(traffic: Traffic) -> Basis:
+    """The arrival process that a traffic's maximum belongs to."""
+    return "open" if traffic.type in ("rate", "search") else "closed"
+
+
+def is_flat(rates: Sequence[float]) -> bool:
+    """Whether the last of ascending load levels gained under 5% on the best before it."""
+    if len(rates) < 2:
+        return False
+    return rates[-1] < (1 + FLAT_GAIN_RATIO) * max(rates[:-1])
+
+
+def judge_trial(
+    steps: Sequence[StepFigures],
+    basis: Basis,
+    limit: LimitSpec,
+    setting: Setting,
+    content_doubts: Sequence[Doubt] = (),
+) -> TrialFigures:
+    """The maximum by the definition of the basis, with its kind, latency and doubts.
+
+    Closed: the highest throughput among steps within the limits. Open at a given rate: that rate's
+    throughput, a lower bound.
+    """
+    within = [step for step in steps if step.is_within and step.achieved_per_s > 0]
+    best = max(within, key=lambda step: step.achieved_per_s, default=None)
+    unloaded = unloaded_latency_ms(steps, setting.probe_latency_ms)
+    kind = None if best is None else _kind(steps, best, setting)
+    found = [*content_doubts, *_limit_doubts(unloaded, limit)]
+    if best is not None and kind is not None:
+        found += _maximum_doubts(best, kind, limit, setting)
+    found += _setting_doubts(basis, setting)
+    return TrialFigures(
+        basis=basis,
+        max_invocations_per_min=None if best is None else per_min(best.achieved_per_s),
+        max_invocations_per_min_ci=_per_min_interval(best, kind),
+        max_kind=kind,
+        percentile=limit.percentile,
+        model_latency_ms=None if best is None else best.latency_ms,
+        model_latency_ms_ci=None if best is None else best.latency_ms_ci,
+        unloaded_latency_ms=unloaded,
+        cpu_utilization_percent=None if best is None else best.cpu_utilization_percent,
+        memory_utilization_percent=None if best is None else best.memory_utilization_percent,
+        curve=_curve(steps),
+        limit_detail="" if best is not None else _why_none(steps, limit),
+        doubts=tuple(found),
+    )
+
+
+def unloaded_latency_ms(steps: Sequence[StepFigures], probed_ms: float | None) -> float | None:
+    """Latency at the limit's percentile with one user, else what the probes took at the least."""
+    for step in steps:
+        if step.mode == "closed" and step.users == 1 and step.requests.succeeded:
+            return step.latency_ms
+    return probed_ms
+
+
+def _kind(steps: Sequence[StepFigures], best: StepFigures, setting: Setting) -> MaxKind:
+    if setting.traffic_type in ("users", "rate"):
+        return "at_least"
+    over = [step for step in steps if step.verdict in ("over-latency", "over-errors")]
+    # A level below the best that failed (a cold start, say) bounds nothing from above.
+    if any((step.users or 0) >= (best.users or 0) for step in over):
+        return "estimate"
+    if setting.stopped_early or setting.cut_short:
+        return "at_least"
+    return "estimate" if is_flat(_rates_by_level(steps)) else "at_least"
+
+
+def _rates_by_level(steps: Sequence[StepFigures]) -> list[float]:
+    """The best throughput at each number of users, fewest users first."""
+    levels: dict[int, float] = {}
+    for step in steps:
+        if step.verdict != "invalid":
+            users = step.users or 0
+            levels[users] = max(step.achieved_per_s, levels.get(users, 0.0))
+    return [levels[users] for users in sorted(levels)]
+
+
+def _per_min_interval(best: StepFigures | None, kind: MaxKind | None) -> Interval | None:
+    if best is None or best.achieved_per_s_ci is None:
+        return None
+    low, high = best.achieved_per_s_ci
+    if kind == "at_least":
+        high = None
+    return (None if low is None else per_min(low), None if high is None else per_min(high))
+
+
+def _curve(steps: Sequence[StepFigures]) -> tuple[CurvePoint, ...]:
+    valid = [step for step in steps if step.verdict != "invalid"]
+    return tuple(
+        CurvePoint(s.achieved_per_s, s.p50_ms, s.p95_ms, s.p99_ms, s.cpu_utilization_percent)
+        for s in valid
+    )
+
+
+def _why_none(steps: Sequence[StepFigures], limit: LimitSpec) -> str:
+    """The step that came nearest to holding, in words."""
+    judged = [step for step in steps if step.verdict != "invalid"]
+    if not judged:
+        return "no step could be judged"
+    slow = [step for step in judged if step.verdict == "over-latency"]
+    if slow:
+        best = min(slow, key=lambda step: step.latency_ms or float("inf"))
+        return (
+            f"{limit.percentile} {milliseconds(best.latency_ms)} at {best.label}, "
+            f"over the limit of {milliseconds(limit.latency_ms)}"
+        )
+    wrong = [step for step in judged if step.verdict == "over-errors"]
+    if not wrong:
+        return "no invocation was completed in a step's measured part"
+    best = min(wrong, key=lambda step: step.error_ratio)
+    return (
+        f"{significant(100 * best.error_ratio)} % errors at {best.label}, "
+        f"over the limit of {significant(100 * limit.max_error_ratio)} %"
+    )
+
+
+def _limit_doubts(unloaded_ms: float | None, limit: LimitSpec) -> list[Doubt]:
+    if unloaded_ms is None or limit.latency_ms is None or unloaded_ms <= limit.latency_ms:
+        return []
+    return [doubts.below_floor(unloaded_ms, limit.latency_ms)]
+
+
+def _maximum_doubts(
+    best: StepFigures, kind: MaxKind, limit: LimitSpec, setting: Setting
+) -> list[Doubt]:
+    found = list(best.doubts)
+    if kind == "at_least":
+        found.append(doubts.at_least(setting.stopped_early))
+    if limit.latency_ms is not None and best.latency_ms is not None:
+        found += doubts.near_limit(best.latency_ms, limit.latency_ms, best.latency_ms_ci)
+    if best.latency_ms_ci is None:
+        found.append(doubts.no_interval(best.window_s))
+    return [*found, *doubts.dominant_payload(best.by_payload, limit.percentile)]
+
+
+def _setting_doubts(basis: Basis, setting: Setting) -> list[Doubt]:
+    placement = setting.placement
+    found = []
+    if setting.cut_short:
+        found.append(doubts.cut_short("the trial was cut short"))
+    if placement.provenance == "stand-in":
+        found.append(doubts.stand_in(setting.instance_type, setting.host))
+    if placement.provenance == "emulated":
+        found.append(doubts.emulated(setting.instance_type))
+    if not setting.pinned:
+        found.append(doubts.not_pinned())
+    elif placement.co_located:
+        found.append(doubts.co_located())
+    elif placement.shared_core:
+        found.append(doubts.shared_core())
+    if basis == "closed":
+        found.append(doubts.closed_basis())
+    return [*found, doubts.one_start(), doubts.loopback()]

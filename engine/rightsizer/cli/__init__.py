@@ -1,0 +1,51 @@
+"""The `rightsizer` command: one module a verb. Verbs import what they need when they run."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+import typer
+
+from rightsizer.cli import gc, instance_types, listing, plan, resume, run, show, stop
+from rightsizer.errors import ExitCode, RightsizerError
+
+app = typer.Typer(
+    name="rightsizer",
+    help="Find the cheapest way to serve a model within a latency limit.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("run")(run.run)
+app.command("plan")(plan.plan)
+app.command("list")(listing.list_jobs)
+app.command("show")(show.show)
+app.command("resume")(resume.resume)
+app.command("stop")(stop.stop)
+app.command("gc")(gc.gc)
+app.command("instance-types")(instance_types.instance_types)
+
+
+def main() -> None:
+    """Run the command line; every error is one line on standard error, with its exit code."""
+    verbose = "--verbose" in sys.argv
+    try:
+        app(standalone_mode=True)
+    except RightsizerError as error:
+        if verbose:
+            traceback.print_exc()
+        for line in str(error).splitlines():
+            print(f"error: {line}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`); nothing is left to say.
+        sys.stderr.close()
+        sys.exit(ExitCode.OK)
+    except Exception as error:
+        if verbose:
+            traceback.print_exc()
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        print(f"error: a bug of ours: {what}; run it with --verbose and report it", file=sys.stderr)
+        sys.exit(ExitCode.BUG)

@@ -1,0 +1,76 @@
+"""What `run` and `resume` share: signals, the live display, and how they end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import typer
+
+from rightsizer.cli.output import print_result, require_writable, write_json
+from rightsizer.errors import ExitCode
+
+if TYPE_CHECKING:
+    from rightsizer.events import Event
+    from rightsizer.results import Job
+    from rightsizer.stop_switch import StopSwitch
+
+ABANDON_PRESSES = 3
+
+
+def measure(
+    start: Callable[[Callable[[Event], None], StopSwitch], Job], json_target: str | None
+) -> None:
+    """Run a job to its end with signals and display, print the result, exit with its code."""
+    from rightsizer.events import JobStarted
+    from rightsizer.report.live import progress_display
+    from rightsizer.stop_switch import StopSwitch
+
+    require_writable(json_target)
+    switch = StopSwitch()
+    signals = _Signals(switch)
+    with progress_display(sys.stderr, is_terminal=sys.stderr.isatty()) as show:
+
+        def on_event(event: Event) -> None:
+            if isinstance(event, JobStarted) and json_target != "-":
+                print(f"job {event.job_id}", flush=True)
+                print(f"results in {event.folder}", flush=True)
+            show(event)
+
+        job = start(on_event, switch)
+    if json_target is not None:
+        write_json(job.document(), json_target)
+    if json_target != "-":
+        print()
+        print_result(job)
+    raise typer.Exit(signals.exit_code or job.exit_code)
+
+
+class _Signals:
+    """First Ctrl-C ends the step and saves, the second stops the trial, the third abandons."""
+
+    def __init__(self, switch: StopSwitch) -> None:
+        self._switch = switch
+        self.exit_code: ExitCode | None = None
+        signal.signal(signal.SIGINT, self._interrupt)
+        signal.signal(signal.SIGTERM, self._terminate)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        self.exit_code = ExitCode.INTERRUPTED
+        presses = self._switch.press()
+        if presses >= ABANDON_PRESSES:
+            # The guardian ends server and generator when this process is gone.
+            os._exit(ExitCode.INTERRUPTED)
+        said = {1: "ending the step; again to stop at once", 2: "stopping; again to abandon"}
+        with suppress(OSError):
+            os.write(2, f"\n{said[presses]}\n".encode())
+
+    def _terminate(self, number: int, frame: FrameType | None) -> None:
+        self.exit_code = ExitCode.TERMINATED
+        self._switch.press()
+        self._switch.press()

@@ -1,0 +1,21 @@
+"""rightsizer resume"""
+
+from __future__ import annotations
+
+from rightsizer.cli.measuring import measure
+from rightsizer.cli.options import JobArgument, JsonOption, StoreOption, VerboseOption
+
+
+def resume(
+    job: JobArgument,
+    json: JsonOption = None,
+    store: StoreOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Finish a stored job; trials that have ended are not repeated."""
+    from rightsizer import jobs
+
+    measure(
+        lambda on_event, switch: jobs.resume(job, store=store, on_event=on_event, switch=switch),
+        json,
+    )

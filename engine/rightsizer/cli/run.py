@@ -1,0 +1,21 @@
+"""rightsizer run"""
+
+from __future__ import annotations
+
+from rightsizer.cli.measuring import measure
+from rightsizer.cli.options import JobFileArgument, JsonOption, StoreOption, VerboseOption
+
+
+def run(
+    job_file: JobFileArgument,
+    json: JsonOption = None,
+    store: StoreOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Plan, measure and recommend."""
+    from rightsizer import jobs
+
+    measure(
+        lambda on_event, switch: jobs.run(job_file, store=store, on_event=on_event, switch=switch),
+        json,
+    )

@@ -1,0 +1,153 @@
+"""What no single key of a job file shows: keys that exclude, require or repeat each other.
+
+Works on raw data and is tolerant of everything else wrong in it, so that all problems show at once.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, TypeGuard
+
+from rightsizer.documents import Problem
+from rightsizer.placeholders import KNOWN, names_in
+
+DEFAULT_JOB_S = 7200.0
+DEFAULT_TRAFFIC_S = 60.0
+"""`duration_s` of users and rate, `budget_s` of saturate and search."""
+
+
+def contradictions(data: dict[str, Any]) -> list[Problem]:
+    """What no single key shows. Reads raw data, for other parts of it may be wrong."""
+    return [
+        *_not_yet(data),
+        *_server_contradictions(data),
+        *_traffic_contradictions(data),
+        *_repeated_candidates(data),
+    ]
+
+
+def _not_yet(data: dict[str, Any]) -> list[Problem]:
+    problems = []
+    if data.get("type") == "default":
+        message = "type default comes with a later release; give candidates and type advanced"
+        problems.append(Problem(("type",), message))
+    later = "search comes with a later release; give phases, stairs, users, rate or saturate"
+    if "traffic" not in data:
+        problems.append(Problem(("traffic",), f"required for now: its default, {later}"))
+    elif _section(data, "traffic").get("type") == "search":
+        problems.append(Problem(("traffic", "type"), later))
+    if _section(data, "server").get("protocol") == "tfs-grpc":
+        message = "tfs-grpc comes with a later release; use tfs-rest or sagemaker"
+        problems.append(Problem(("server", "protocol"), message))
+    return problems
+
+
+def _server_contradictions(data: dict[str, Any]) -> list[Problem]:
+    if not isinstance(data.get("server"), dict):
+        return []
+    server = _section(data, "server")
+    problems = []
+    given = [key for key in ("command", "image", "url") if server.get(key) is not None]
+    brought = [
+        c
+        for c in _list(data, "candidates")
+        if isinstance(c, dict) and (c.get("command") or c.get("image"))
+    ]
+    if not given and len(brought) < max(1, len(_list(data, "candidates"))):
+        problems.append(
+            Problem(("server",), "no way to reach a server; give command, image or url")
+        )
+    if "url" in given and (len(given) > 1 or brought):
+        problems.append(Problem(("server", "url"), "url excludes command and image; keep one"))
+    if server.get("hooks") and "url" not in given:
+        problems.append(Problem(("server", "hooks"), "hooks belong to url; remove them"))
+    commands = [(("server", "command"), server.get("command"))]
+    for i, candidate in enumerate(_list(data, "candidates")):
+        if isinstance(candidate, dict):
+            commands.append((("candidates", i, "command"), candidate.get("command")))  # type: ignore[arg-type]
+    for at, command in commands:
+        problems += _command_problems(at, command, server, data)
+    response = _section(server, "response")
+    low, high = response.get("min_bytes"), response.get("max_bytes")
+    if isinstance(low, int) and isinstance(high, int) and low > high:
+        message = f"min_bytes {low} is above max_bytes {high}; no reply can pass"
+        problems.append(Problem(("server", "response", "min_bytes"), message))
+    return problems
+
+
+def _command_problems(
+    at: tuple[str | int, ...], command: Any, server: dict[str, Any], data: dict[str, Any]
+) -> list[Problem]:
+    words = command if isinstance(command, list) else []
+    if not words or not all(isinstance(part, str) for part in words):
+        return []
+    names = {name for part in words for name in names_in(part)}
+    problems = [
+        Problem(
+            at, f"unknown placeholder {{{name}}}; known are {', '.join(KNOWN)}; {{{{ is a brace"
+        )
+        for name in sorted(names - set(KNOWN))
+    ]
+    if "port" not in names and server.get("port") is None:
+        problems.append(Problem(at, "the command has no {port}; add it, or give server.port"))
+    if "port" in names and server.get("port") is not None:
+        problems.append(
+            Problem(("server", "port"), "port contradicts {port} in the command; keep one")
+        )
+    if "model_dir" in names and not _section(data, "model").get("archive"):
+        problems.append(Problem(at, "the command uses {model_dir}; give model.archive"))
+    return problems
+
+
+def _traffic_contradictions(data: dict[str, Any]) -> list[Problem]:
+    traffic, limits = _section(data, "traffic"), _section(data, "limits")
+    problems = []
+    job_s = limits.get("duration_s", DEFAULT_JOB_S)
+    length = _traffic_s(traffic)
+    if _number(length) and _number(job_s) and length > job_s:
+        message = f"traffic of {length:g} s is longer than the job's limits.duration_s {job_s:g} s"
+        problems.append(Problem(("traffic",), f"{message}; shorten it or raise the limit"))
+    if traffic.get("type") == "saturate" and _section(data, "limit").get("latency_ms") is not None:
+        message = "saturate takes no latency limit; remove it or use other traffic"
+        problems.append(Problem(("limit", "latency_ms"), message))
+    return problems
+
+
+def _traffic_s(traffic: dict[str, Any]) -> Any:
+    """How long one trial's traffic lasts, as far as it can be told."""
+    match traffic.get("type"):
+        case "phases":
+            phases = [p.get("duration_s") for p in _list(traffic, "phases") if isinstance(p, dict)]
+            return sum(value for value in phases if _number(value))
+        case "stairs":
+            return traffic.get("duration_s")
+        case "users" | "rate":
+            return traffic.get("duration_s", DEFAULT_TRAFFIC_S)
+    return traffic.get("budget_s", DEFAULT_TRAFFIC_S)
+
+
+def _repeated_candidates(data: dict[str, Any]) -> list[Problem]:
+    keyed = [
+        (repr(candidate), ("candidates", i))
+        for i, candidate in enumerate(_list(data, "candidates"))
+    ]
+    keyed.sort()
+    return [
+        Problem(later[1], f"repeats candidates[{earlier[1][1]}]; remove one")
+        for earlier, later in pairwise(keyed)
+        if earlier[0] == later[0]
+    ]
+
+
+def _section(data: dict[str, Any], key: str) -> dict[str, Any]:
+    value = data.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _list(data: dict[str, Any], key: str) -> list[Any]:
+    value = data.get(key)
+    return value if isinstance(value, list) else []
+
+
+def _number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == value

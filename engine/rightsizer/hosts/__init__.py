@@ -1,0 +1,1 @@
+"""Where servers are started: a host starts one, and owns everything it started."""

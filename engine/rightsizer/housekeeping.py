@@ -1,0 +1,70 @@
+"""Stopping jobs from outside, and cleaning up after engines that died."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from rightsizer.errors import Reason, TrialState, UsageError
+from rightsizer.store import Store, StoredJob, default_store
+from rightsizer.trials import TrialRecord
+
+
+def interrupt_orphans(store: Store, job_id: str) -> dict[str, TrialRecord]:
+    """Stored trials by id; one left running by a dead engine counts as interrupted."""
+    found = {}
+    for record in store.trials(job_id):
+        if record.state is TrialState.RUNNING:
+            record = replace(
+                record,
+                state=TrialState.INTERRUPTED,
+                reason=Reason.ENGINE_LOST,
+                detail="the engine ended in the middle of it",
+            )
+            store.save_trial(job_id, record)
+        found[record.id] = record
+    return found
+
+
+def stop(job: str, *, store: str | Path | None = None) -> StoredJob:
+    """Ask the engine that runs a job to end the step and save.
+
+    Raises:
+        UsageError: no such job, or it is not running.
+    """
+    with Store(Path(store) if store is not None else default_store()) as opened:
+        stored = opened.find(job)
+        if not opened.is_owned(stored.id):
+            raise UsageError(f"{stored.id} is not running", "nothing to stop")
+        opened.request_stop(stored.id)
+        return opened.job(stored.id)
+
+
+def collect(*, store: str | Path | None = None) -> list[str]:
+    """Clean up after engines that died; says what was done, one line each.
+
+    Raises:
+        EnvironmentFault: the store cannot be used.
+    """
+    done = []
+    with Store(Path(store) if store is not None else default_store()) as opened:
+        for stored in opened.jobs():
+            if opened.is_owned(stored.id):
+                continue
+            done += _collect_job(opened, stored)
+    return done
+
+
+def _collect_job(store: Store, stored: StoredJob) -> list[str]:
+    done = []
+    if stored.status in ("pending", "running", "stopping"):
+        interrupt_orphans(store, stored.id)
+        store.set_status(stored.id, "stopped")
+        done.append(f"{stored.id}: its engine is gone; marked stopped (resume finishes it)")
+    folder = store.job_dir(stored.id)
+    for left in [folder / "model", *folder.glob("*/bodies"), *folder.glob("model.*")]:
+        if left.exists():
+            shutil.rmtree(left, ignore_errors=True)
+            done.append(f"{stored.id}: removed {left.name}")
+    return done

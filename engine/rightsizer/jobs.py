@@ -1,0 +1,274 @@
+"""Running, resuming and loading jobs: the real parts put together around the runner."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rightsizer import events
+from rightsizer.archives import MODEL_LIMITS, extract
+from rightsizer.errors import InputError, RightsizerError
+from rightsizer.hosts.base import Host, Launch
+from rightsizer.hosts.lease import lease
+from rightsizer.hosts.process import ProcessHost
+from rightsizer.housekeeping import interrupt_orphans
+from rightsizer.loading import assemble
+from rightsizer.plan import PlannedTrial, require_runnable
+from rightsizer.preparation import Prepared, prepare, prepare_spec
+from rightsizer.protocols import ready_path
+from rightsizer.results import Job
+from rightsizer.runner import Runner
+from rightsizer.spec import JobSpec, SecretRef
+from rightsizer.stop_switch import StopSwitch
+from rightsizer.store import Store, StoredJob, default_store
+from rightsizer.traffic.base import Traffic
+from rightsizer.traffic.driver import LocustTraffic
+from rightsizer.trial_run import JobContext, Parts
+
+PERSIST_PROGRESS_S = 5.0
+"""How often a running step's progress goes to the store; every look would cost a disk write."""
+
+OnEvent = Callable[[events.Event], None]
+
+
+@dataclass(frozen=True)
+class Outside:
+    """What a run reaches the outside world through; the default is the real thing."""
+
+    hosts: Callable[[Prepared], Mapping[str, Host]]
+    traffic: Traffic
+    leases: bool = True
+    """Whether the CPUs of the plan are leased while the job runs."""
+
+
+def real_outside() -> Outside:
+    """Process hosts and Locust."""
+    return Outside(
+        hosts=lambda prepared: {
+            trial.host.name: ProcessHost(trial.host) for trial in prepared.plan.trials
+        },
+        traffic=LocustTraffic(),
+    )
+
+
+def run(
+    job_file: str | Path,
+    *,
+    store: str | Path | None = None,
+    on_event: OnEvent | None = None,
+    switch: StopSwitch | None = None,
+    outside: Outside | None = None,
+) -> Job:
+    """Measure the candidates of a job file and recommend.
+
+    Args:
+        job_file: a YAML or JSON file as the README describes.
+        store: the folder to keep the job in; RIGHTSIZER_STORE or the user's data folder if None.
+        on_event: called with every event while it runs.
+        switch: ends the run early when pressed.
+        outside: other hosts or traffic than the real ones (the fakes, in tests).
+
+    Raises:
+        InputError: the job file, or a file it names.
+        EnvironmentFault: this machine: no host for any candidate, CPUs leased, store unusable.
+    """
+    prepared = prepare(Path(job_file))
+    require_runnable(prepared.plan)
+    with Store(Path(store) if store is not None else default_store()) as opened:
+        inputs = {
+            "job_file": str(Path(job_file).absolute()),
+            "base_dir": str(prepared.base_dir),
+            "digests": dict(prepared.digests),
+            "prices": _prices(prepared),
+        }
+        spec = prepared.spec.model_dump(mode="json")
+        stored = opened.create_job(prepared.spec.name, prepared.spec.type, spec, inputs)
+        return _run_stored(opened, stored, prepared, on_event, switch, outside)
+
+
+def resume(
+    job: str,
+    *,
+    store: str | Path | None = None,
+    on_event: OnEvent | None = None,
+    switch: StopSwitch | None = None,
+    outside: Outside | None = None,
+) -> Job:
+    """Finish a stored job: keeps succeeded and failed trials, runs the others again.
+
+    Raises:
+        UsageError: no such job.
+        InputError: a file the job was started with has changed.
+        EnvironmentFault: as for `run`; StoreError where another engine runs it.
+    """
+    with Store(Path(store) if store is not None else default_store()) as opened:
+        stored = opened.find(job)
+        base_dir = Path(stored.inputs["base_dir"])
+        prepared = prepare_spec(JobSpec.model_validate(dict(stored.spec)), base_dir)
+        _refuse_changes(stored, prepared)
+        require_runnable(prepared.plan)
+        opened.request_stop(stored.id, False)
+        return _run_stored(opened, stored, prepared, on_event, switch, outside)
+
+
+def _run_stored(
+    store: Store,
+    stored: StoredJob,
+    prepared: Prepared,
+    on_event: OnEvent | None,
+    switch: StopSwitch | None,
+    outside: Outside | None,
+) -> Job:
+    """Own the job, lease its CPUs, run it, and say how it ended."""
+    outside = outside or real_outside()
+    switch = switch or StopSwitch()
+    begin_s = time.monotonic()
+    with store.own(stored.id):
+        leasing = lease(sorted(prepared.plan.cpus) if outside.leases else [], f"job {stored.id}")
+        with leasing:
+            limit_s = prepared.spec.limits.duration_s
+            switch.watch(begin_s + limit_s, lambda: store.stop_requested(stored.id))
+            store.set_status(stored.id, "running")
+            say = _speaker(store, stored.id, on_event)
+            status, why = "failed", "the engine failed"
+            try:
+                _measure(store, stored, prepared, outside, switch, say)
+                status, why = _ending(switch, limit_s)
+            except RightsizerError as error:
+                why = str(error)
+                raise
+            finally:
+                shutil.rmtree(store.job_dir(stored.id) / "model", ignore_errors=True)
+                store.set_status(stored.id, status, cut_short=why)
+                say(events.JobEnded(stored.id, status, time.monotonic() - begin_s))
+        return assemble(store, store.job(stored.id))
+
+
+def _ending(switch: StopSwitch, limit_s: float) -> tuple[str, str]:
+    if switch.pressed:
+        return "stopped", "the job was stopped"
+    if switch.out_of_time:
+        return "completed", f"the job reached limits.duration_s of {limit_s:g} s"
+    return "completed", ""
+
+
+def _measure(
+    store: Store,
+    stored: StoredJob,
+    prepared: Prepared,
+    outside: Outside,
+    switch: StopSwitch,
+    say: OnEvent,
+) -> None:
+    job_dir = store.job_dir(stored.id)
+    done = interrupt_orphans(store, stored.id)
+    model_dir = _unpack_model(prepared, job_dir)
+    say(
+        events.JobStarted(
+            job_id=stored.id,
+            folder=str(job_dir),
+            trials=sum(
+                trial.id not in done or not done[trial.id].state.is_final
+                for trial in prepared.plan.trials
+            ),
+            refused=len(prepared.plan.refused),
+            expected_s=prepared.plan.expected_s,
+        )
+    )
+    context = JobContext(
+        spec=prepared.spec,
+        plan=prepared.plan,
+        request=prepared.request,
+        pinned=prepared.machine.can_pin,
+        job_dir=job_dir,
+        parts=Parts(
+            hosts=outside.hosts(prepared),
+            traffic=outside.traffic,
+            launch=lambda trial, folder: _launch(prepared, trial, folder, model_dir),
+            save=lambda record: store.save_trial(stored.id, record),
+            say=say,
+            control=switch,
+        ),
+    )
+    Runner(context).run(done)
+
+
+def _unpack_model(prepared: Prepared, job_dir: Path) -> Path | None:
+    archive = prepared.spec.model.archive
+    if archive is None:
+        return None
+    into = job_dir / "model"
+    shutil.rmtree(into, ignore_errors=True)
+    extract(prepared.path(archive), into, MODEL_LIMITS)
+    return into
+
+
+def _launch(
+    prepared: Prepared, trial: PlannedTrial, folder: Path, model_dir: Path | None
+) -> Launch:
+    server = prepared.spec.server
+    environment = {
+        name: prepared.secrets[name] if isinstance(value, SecretRef) else value
+        for name, value in server.environment.items()
+    }
+    return Launch(
+        trial_id=trial.id,
+        command=None if server.url else trial.candidate.command or server.command,
+        url=server.url,
+        port=server.port,
+        environment={**environment, **trial.candidate.environment},
+        secrets=frozenset(value for value in prepared.secrets.values() if value),
+        working_dir=prepared.base_dir,
+        model_dir=model_dir,
+        ready_path=ready_path(server),
+        ready_timeout_s=server.ready_timeout_s,
+        placement=trial.placement,
+        trial_dir=folder,
+        before=server.hooks.before_trial,
+        after=server.hooks.after_trial,
+    )
+
+
+def _refuse_changes(stored: StoredJob, prepared: Prepared) -> None:
+    before = dict(stored.inputs["digests"])
+    changed = [name for name, digest in prepared.digests.items() if before.get(name) != digest]
+    if changed:
+        what = f"{', '.join(changed)} of {stored.id} changed since it was started"
+        raise InputError(what, "its trials would not be comparable", "start a new job")
+
+
+def _speaker(store: Store, job_id: str, on_event: OnEvent | None) -> OnEvent:
+    """Events to the caller, and to the store for other readers."""
+    persisted_s = 0.0
+
+    def say(event: events.Event) -> None:
+        nonlocal persisted_s
+        if on_event is not None:
+            on_event(event)
+        if isinstance(event, events.StepProgress):
+            if time.monotonic() - persisted_s < PERSIST_PROGRESS_S:
+                return
+            persisted_s = time.monotonic()
+        store.add_event(job_id, type(event).__name__, asdict(event))
+
+    return say
+
+
+def _prices(prepared: Prepared) -> dict[str, Any]:
+    """Prices as they are when the job is made, so that it shows the same costs for ever.
+
+    Each at the utilisation that the job plans with.
+    """
+    spec = prepared.spec
+    utilisation = spec.target.max_utilisation_ratio if spec.target else 1.0
+    prices = {}
+    for name in {candidate.instance_type for candidate in prepared.plan.candidates}:
+        kind = prepared.catalog.find(name)
+        if kind is not None:
+            per_hour_usd = prepared.catalog.price(kind, utilisation)
+            prices[name] = {"per_hour_usd": per_hour_usd, "basis": kind.price_basis}
+    return prices

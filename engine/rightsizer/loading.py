@@ -1,0 +1,68 @@
+"""Stored jobs as results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rightsizer.analysis import doubts
+from rightsizer.effects import effects_of
+from rightsizer.errors import TrialState
+from rightsizer.recommendation import Price, recommend
+from rightsizer.results import Job, JobLine
+from rightsizer.spec import JobSpec
+from rightsizer.store import Store, StoredJob, default_store
+
+
+def load(job: str, *, store: str | Path | None = None) -> Job:
+    """A stored job by its id or unambiguous name.
+
+    Raises:
+        UsageError: no such job, or more than one of that name.
+    """
+    with Store(Path(store) if store is not None else default_store()) as opened:
+        return assemble(opened, opened.find(job))
+
+
+def list_stored(*, store: str | Path | None = None) -> list[JobLine]:
+    """All stored jobs in brief, newest first."""
+    with Store(Path(store) if store is not None else default_store()) as opened:
+        return [_line(assemble(opened, stored)) for stored in opened.jobs()]
+
+
+def _line(job: Job) -> JobLine:
+    best = job.best
+    return JobLine(
+        id=job.id,
+        name=job.name,
+        status=job.status,
+        created=job.created,
+        trials=len(job.trials),
+        succeeded=sum(trial.state is TrialState.SUCCEEDED for trial in job.trials),
+        best=None if best is None else f"{best.instance_type} {best.environment_text}".strip(),
+        max_invocations_per_min=None if best is None else best.max_invocations_per_min,
+    )
+
+
+def assemble(store: Store, stored: StoredJob) -> Job:
+    """A job's stored trials, ranked."""
+    spec = JobSpec.model_validate(dict(stored.spec))
+    trials = store.trials(stored.id)
+    prices = {name: Price(**price) for name, price in stored.inputs["prices"].items()}
+    ranked, rejected = recommend(trials, prices.__getitem__, spec.target)
+    on_job = []
+    if stored.cut_short:
+        on_job.append(doubts.cut_short(stored.cut_short))
+    return Job(
+        id=stored.id,
+        name=stored.name,
+        type=stored.type,
+        status=store.status_of(stored),
+        created=stored.created,
+        spec=stored.spec,
+        recommendations=tuple(ranked),
+        rejected=tuple(rejected),
+        effects=tuple(effects_of(ranked)),
+        trials=tuple(trials),
+        doubts=tuple(on_job),
+        samples_dir=str(store.job_dir(stored.id)),
+    )

@@ -1,0 +1,111 @@
+"""All that a job reads before it starts anything: spec, payload, prices, hosts, machine, plan."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rightsizer.catalog import Catalog, MachineSize, load_catalog
+from rightsizer.errors import EnvironmentFault, InputError
+from rightsizer.hosts.lease import leased_cpus
+from rightsizer.hosts.probe import this_machine
+from rightsizer.inventory import THIS_MACHINE, HostSpec, Machine, load_hosts
+from rightsizer.payloads import PayloadSet, load_payloads
+from rightsizer.plan import Plan, make_plan
+from rightsizer.protocols import Request, request_of
+from rightsizer.spec import JobSpec, SecretRef, load_spec
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job that is ready to run. Nothing of it is live."""
+
+    spec: JobSpec
+    base_dir: Path
+    """The job file's folder: paths in fields are relative to it, commands run in it."""
+    payloads: PayloadSet
+    request: Request
+    catalog: Catalog
+    machine: Machine
+    plan: Plan
+    secrets: Mapping[str, str]
+    """Values of secret variables by variable name; never stored."""
+    digests: Mapping[str, str]
+    """sha256 of every input file; `resume` refuses a job whose inputs changed."""
+
+    def path(self, given: str) -> Path:
+        """A path of the job file."""
+        return self.base_dir / given
+
+
+def prepare(job_file: Path) -> Prepared:
+    """Read and check everything that a job file names, and plan it.
+
+    Raises:
+        InputError: the job file, or a file it names.
+        EnvironmentFault: a secret variable is not set.
+    """
+    return prepare_spec(load_spec(job_file), job_file.absolute().parent)
+
+
+def prepare_spec(spec: JobSpec, base_dir: Path) -> Prepared:
+    """`prepare` for a spec that was read before."""
+    machine = this_machine()
+    prices = base_dir / spec.prices if spec.prices else None
+    hosts: Sequence[HostSpec] = (THIS_MACHINE,)
+    if spec.hosts:
+        hosts = load_hosts(base_dir / spec.hosts)
+    catalog = load_catalog(MachineSize(machine.cpu_count, machine.memory_bytes), prices)
+    plan = make_plan(spec, catalog, hosts, machine, frozenset(leased_cpus()))
+    payloads = load_payloads(base_dir / spec.payload.archive, spec.payload.content_type)
+    return Prepared(
+        spec=spec,
+        base_dir=base_dir,
+        payloads=payloads,
+        request=request_of(spec.server, payloads.payloads),
+        catalog=catalog,
+        machine=machine,
+        plan=plan,
+        secrets=_secrets(spec),
+        digests=_digests(spec, base_dir, payloads),
+    )
+
+
+def _secrets(spec: JobSpec) -> dict[str, str]:
+    values, missing = {}, []
+    for variable, value in spec.server.environment.items():
+        if isinstance(value, SecretRef):
+            if value.secret in os.environ:
+                values[variable] = os.environ[value.secret]
+            else:
+                missing.append(value.secret)
+    if missing:
+        names = ", ".join(missing)
+        raise EnvironmentFault(
+            f"secret {names} is not set", "server.environment takes it from here", f"export {names}"
+        )
+    return values
+
+
+def _digests(spec: JobSpec, base_dir: Path, payloads: PayloadSet) -> dict[str, str]:
+    digests = {"payload": payloads.digest}
+    for name, given in (
+        ("model", spec.model.archive),
+        ("prices", spec.prices),
+        ("hosts", spec.hosts),
+    ):
+        if given:
+            digests[name] = _sha256(base_dir / given)
+    return digests
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise InputError(f"cannot read {path}", why, "give the path of a file") from None

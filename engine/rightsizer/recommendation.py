@@ -1,0 +1,245 @@
+"""Ranking: which candidate to run, how many of it, what it costs. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from rightsizer.analysis import doubts
+from rightsizer.analysis.figures import (
+    Basis,
+    CurvePoint,
+    Doubt,
+    Interval,
+    MaxKind,
+    TrialFigures,
+)
+from rightsizer.errors import TrialState
+from rightsizer.spec import TargetSpec
+from rightsizer.trials import TrialRecord
+from rightsizer.units import HOURS_PER_MONTH, MINUTES_PER_HOUR
+
+HEADROOM_RATIO = 0.7
+"""The utilisation of the second instance count that every fleet shows."""
+
+
+@dataclass(frozen=True)
+class Price:
+    """USD an hour of one instance (None: not known) and how far it can be trusted."""
+
+    per_hour_usd: float | None
+    basis: str
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The instances that carry the target (one, without a target)."""
+
+    instance_count: int
+    instance_count_at_70_percent: int | None
+    max_invocations_per_min: float
+    cost_per_hour_usd: float | None
+    cost_per_month_usd: float | None
+    cost_per_inference_at_target_usd: float | None
+    utilisation_at_target_ratio: float | None
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One candidate within the limits. Field names are those of the JSON document."""
+
+    rank: int
+    trial_id: str
+    instance_type: str
+    environment: Mapping[str, str]
+    basis: Basis
+    provenance: str
+    max_invocations_per_min: float
+    max_invocations_per_min_ci: Interval | None
+    max_kind: MaxKind
+    percentile: str
+    model_latency_ms: float | None
+    model_latency_ms_ci: Interval | None
+    unloaded_latency_ms: float | None
+    price_per_hour_usd: float | None
+    price_basis: str
+    cost_per_inference_usd: float | None
+    cost_per_inference_usd_ci: Interval | None
+    fleet: Fleet
+    p_best: float | None
+    tied_with_best: bool | None
+    cpu_utilization_percent: float | None
+    memory_utilization_percent: float | None
+    curve: tuple[CurvePoint, ...]
+    doubts: tuple[Doubt, ...]
+
+    @property
+    def environment_text(self) -> str:
+        """`OMP_NUM_THREADS=1 TF_ENABLE_ONEDNN_OPTS=1`."""
+        return " ".join(f"{name}={value}" for name, value in self.environment.items())
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A candidate that is no recommendation, and why."""
+
+    instance_type: str
+    environment: Mapping[str, str]
+    reason: str
+    detail: str
+
+
+def cost_per_inference_usd(per_hour_usd: float, max_per_min: float) -> float:
+    """Price per hour / (60 x maximum), at full load; for a fleet, both of the fleet."""
+    return per_hour_usd / (MINUTES_PER_HOUR * max_per_min)
+
+
+def instance_count(max_per_min: float, target: TargetSpec | None) -> int:
+    """max(min_instances, ceil(target / (max x max_utilisation_ratio))) + spare_instances."""
+    if target is None:
+        return 1
+    usable = max_per_min * target.max_utilisation_ratio
+    # The nudge keeps 300 / 100 at 3 where the division says 3.0000000000000004.
+    needed = math.ceil(target.invocations_per_min / usable - 1e-9)
+    return max(target.min_instances, needed) + target.spare_instances
+
+
+def fleet_of(max_per_min: float, price: Price, target: TargetSpec | None) -> Fleet:
+    """The fleet arithmetic of one candidate's maximum and price."""
+    count = instance_count(max_per_min, target)
+    fleet_max = count * max_per_min
+    per_hour = None if price.per_hour_usd is None else count * price.per_hour_usd
+    at_target = at_70 = utilisation = None
+    if target is not None:
+        relaxed = target.model_copy(update={"max_utilisation_ratio": HEADROOM_RATIO})
+        at_70 = instance_count(max_per_min, relaxed)
+        utilisation = target.invocations_per_min / fleet_max
+        if per_hour is not None:
+            at_target = cost_per_inference_usd(per_hour, target.invocations_per_min)
+    return Fleet(
+        instance_count=count,
+        instance_count_at_70_percent=at_70,
+        max_invocations_per_min=fleet_max,
+        cost_per_hour_usd=per_hour,
+        cost_per_month_usd=None if per_hour is None else per_hour * HOURS_PER_MONTH,
+        cost_per_inference_at_target_usd=at_target,
+        utilisation_at_target_ratio=utilisation,
+    )
+
+
+def recommend(
+    trials: Sequence[TrialRecord],
+    price_of: Callable[[str], Price],
+    target: TargetSpec | None,
+) -> tuple[list[Recommendation], list[Rejection]]:
+    """Rank every candidate measured within the limits; give the others their reasons.
+
+    With a target: cheapest fleet, then cost per inference, then latency. Without: cost per
+    inference. Without prices: throughput. Lower bounds come after estimates and brackets.
+    """
+    ranked: list[Recommendation] = []
+    rejected: list[Rejection] = []
+    for trial in trials:
+        figures = trial.figures
+        if trial.state is TrialState.RUNNING:
+            continue
+        if (
+            trial.state in (TrialState.SUCCEEDED, TrialState.STOPPED)
+            and figures is not None
+            and figures.max_invocations_per_min
+        ):
+            ranked.append(_recommendation(trial, figures, price_of, target))
+        else:
+            rejected.append(_rejection(trial))
+    ranked.sort(key=lambda row: _order(row, target))
+    return [replace(row, rank=rank) for rank, row in enumerate(ranked, start=1)], rejected
+
+
+def _recommendation(
+    trial: TrialRecord,
+    figures: TrialFigures,
+    price_of: Callable[[str], Price],
+    target: TargetSpec | None,
+) -> Recommendation:
+    maximum, ci = figures.max_invocations_per_min, figures.max_invocations_per_min_ci
+    assert maximum is not None
+    assert figures.max_kind is not None
+    price = price_of(trial.candidate.instance_type)
+    placement = trial.measurement.placement
+    per_hour = price.per_hour_usd
+    return Recommendation(
+        rank=0,
+        trial_id=trial.id,
+        instance_type=trial.candidate.instance_type,
+        environment=trial.candidate.environment,
+        basis=figures.basis,
+        provenance="native" if placement is None else placement.provenance,
+        max_invocations_per_min=maximum,
+        max_invocations_per_min_ci=ci,
+        max_kind=figures.max_kind,
+        percentile=figures.percentile,
+        model_latency_ms=figures.model_latency_ms,
+        model_latency_ms_ci=figures.model_latency_ms_ci,
+        unloaded_latency_ms=figures.unloaded_latency_ms,
+        price_per_hour_usd=per_hour,
+        price_basis=price.basis,
+        cost_per_inference_usd=None
+        if per_hour is None
+        else cost_per_inference_usd(per_hour, maximum),
+        cost_per_inference_usd_ci=_cost_interval(per_hour, ci),
+        fleet=fleet_of(maximum, price, target),
+        p_best=None,
+        tied_with_best=None,
+        cpu_utilization_percent=figures.cpu_utilization_percent,
+        memory_utilization_percent=figures.memory_utilization_percent,
+        curve=figures.curve,
+        doubts=(*_count_doubts(maximum, ci, target), *_price_doubts(trial, price), *figures.doubts),
+    )
+
+
+def _cost_interval(per_hour_usd: float | None, ci: Interval | None) -> Interval | None:
+    """Cost falls as the maximum rises: the interval's ends change places."""
+    if per_hour_usd is None or ci is None:
+        return None
+    low, high = ci
+    return (
+        None if high is None else cost_per_inference_usd(per_hour_usd, high),
+        None if low is None or low <= 0 else cost_per_inference_usd(per_hour_usd, low),
+    )
+
+
+def _count_doubts(
+    maximum: float, ci: Interval | None, target: TargetSpec | None
+) -> tuple[Doubt, ...]:
+    if target is None or ci is None or ci[0] is None:
+        return ()
+    most = instance_count(ci[0], target) if ci[0] > 0 else None
+    least = instance_count(ci[1] if ci[1] is not None else maximum, target)
+    return () if least == most else (doubts.count_uncertain(least, most),)
+
+
+def _price_doubts(trial: TrialRecord, price: Price) -> tuple[Doubt, ...]:
+    if price.per_hour_usd is None:
+        return (doubts.no_price(trial.candidate.instance_type),)
+    return doubts.price_basis(trial.candidate.instance_type, price.basis)
+
+
+def _rejection(trial: TrialRecord) -> Rejection:
+    if trial.reason is not None:
+        reason, detail = trial.reason.value, trial.detail
+    elif trial.figures is not None:
+        reason, detail = "limit-unmet", trial.figures.limit_detail
+    else:
+        reason, detail = trial.state.value, trial.detail
+    return Rejection(trial.candidate.instance_type, trial.candidate.environment, reason, detail)
+
+
+def _order(row: Recommendation, target: TargetSpec | None) -> tuple[float, ...]:
+    lower_bound = 1.0 if row.max_kind == "at_least" else 0.0
+    if row.cost_per_inference_usd is None or row.fleet.cost_per_hour_usd is None:
+        # Rows without a price go after those with one: their cost cannot be compared.
+        return (lower_bound, 1.0, -row.max_invocations_per_min, row.model_latency_ms or math.inf)
+    fleet = row.fleet.cost_per_hour_usd if target is not None else 0.0
+    latency = row.model_latency_ms or math.inf
+    return (lower_bound, 0.0, fleet, row.cost_per_inference_usd, latency)

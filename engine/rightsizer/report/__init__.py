@@ -1,0 +1,1 @@
+"""Results as text and documents. Renders values, computes none."""

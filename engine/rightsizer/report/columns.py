@@ -1,0 +1,72 @@
+"""The result table's columns, once for every form: the reference service's and the evidence's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rightsizer.recommendation import Recommendation
+from rightsizer.report.entries import DOUBTS_A_ROW, worst_first
+from rightsizer.report.layout import variables
+from rightsizer.results import COLUMNS, Job, reference_row
+from rightsizer.units import ABSENT, interval, milliseconds, scaled, significant, usd
+
+
+@dataclass(frozen=True)
+class Column:
+    """A header and the text below it."""
+
+    header: str
+    cell: Callable[[Job, Recommendation], str]
+
+
+_REFERENCE: dict[str, Callable[[Any], str]] = {
+    "CostPerHour": usd,
+    "CostPerInference": usd,
+    "EndpointName": str,
+    "EnvironmentParameters": lambda environment: " ".join(variables(environment)) or ABSENT,
+    "InitialInstanceCount": str,
+    "InstanceType": str,
+    "MaxInvocations": significant,
+    "ModelLatency": milliseconds,
+}
+
+
+def _reference(header: str) -> Column:
+    show = _REFERENCE[header]
+    return Column(header, lambda job, row: show(reference_row(job, row)[header]))
+
+
+def fleet_interval(row: Recommendation) -> str:
+    """The 95% interval of the fleet's maximum, as MaxInvocations is the fleet's."""
+    return interval(scaled(row.max_invocations_per_min_ci, row.fleet.instance_count))
+
+
+def price_basis(row: Recommendation) -> str:
+    """How far the price can be trusted; `-` where there is no price."""
+    return row.price_basis if row.price_per_hour_usd is not None and row.price_basis else ABSENT
+
+
+def doubt_codes(row: Recommendation) -> str:
+    """The most severe doubts' codes."""
+    codes = [doubt.code for doubt in worst_first(row.doubts)[:DOUBTS_A_ROW]]
+    return ", ".join(codes) or ABSENT
+
+
+RESULT_COLUMNS = (
+    Column("Rank", lambda job, row: str(row.rank)),
+    *(_reference(header) for header in COLUMNS),
+    Column("Interval", lambda job, row: fleet_interval(row)),
+    Column("MaxKind", lambda job, row: row.max_kind),
+    Column("Basis", lambda job, row: row.basis),
+    Column("Percentile", lambda job, row: row.percentile),
+    Column("Provenance", lambda job, row: row.provenance),
+    Column("PriceBasis", lambda job, row: price_basis(row)),
+    Column("Doubts", lambda job, row: doubt_codes(row)),
+)
+
+
+def result_cells(job: Job) -> list[list[str]]:
+    """The recommendations as rows of text."""
+    return [[column.cell(job, row) for column in RESULT_COLUMNS] for row in job.recommendations]

@@ -1,0 +1,149 @@
+"""The JSON documents `rightsizer/job/1` and `rightsizer/plan/1`: every number unrounded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from pathlib import PurePath
+from typing import Any
+
+from rightsizer.plan import Candidate, Plan, PlannedTrial, Refusal
+from rightsizer.results import Job
+from rightsizer.schedule import Step
+from rightsizer.trials import TrialRecord
+
+JOB_SCHEMA = "rightsizer/job/1"
+PLAN_SCHEMA = "rightsizer/plan/1"
+
+
+def job_document(job: Job) -> dict[str, Any]:
+    """A job as JSON-safe values: what `run --json` and `show --format json` write."""
+    return {
+        "schema": JOB_SCHEMA,
+        "job": {
+            "id": job.id,
+            "name": job.name,
+            "type": job.type,
+            "status": job.status,
+            "created": job.created,
+            "spec": plain(job.spec),
+        },
+        # Their fields carry the document's names, so that the two cannot drift apart.
+        "recommendations": plain(job.recommendations),
+        "rejected": plain(job.rejected),
+        "effects": plain(job.effects),
+        "doubts": plain(job.doubts),
+        "trials": [_trial(job, trial) for trial in job.trials],
+    }
+
+
+def plan_document(plan: Plan) -> dict[str, Any]:
+    """A plan as JSON-safe values: what `plan --json` writes."""
+    return {
+        "schema": PLAN_SCHEMA,
+        "candidates": [
+            *(_planned(trial) for trial in plan.trials),
+            *(_refused(refusal) for refusal in plan.refused),
+        ],
+        "trials": len(plan.trials),
+        "steps": [_step(step) for step in plan.steps],
+        "traffic_s": plain(plan.traffic_s),
+        "expected_s": plain(plan.expected_s),
+    }
+
+
+def trial_folder(job: Job, trial: TrialRecord) -> str:
+    """Where a trial's samples and logs lie."""
+    return str(PurePath(job.samples_dir, f"{trial.id}-{trial.attempt}"))
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON holds it: dataclasses as objects, what is not finite as null."""
+    match value:
+        case Enum():
+            return plain(value.value)
+        case float():
+            return value if math.isfinite(value) else None
+        case Mapping():
+            return {str(key): plain(item) for key, item in value.items()}
+        case tuple() | list():
+            return [plain(item) for item in value]
+    if is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    return value
+
+
+def _trial(job: Job, trial: TrialRecord) -> dict[str, Any]:
+    measurement, figures = trial.measurement, trial.figures
+    return {
+        "id": trial.id,
+        "ordinal": trial.ordinal,
+        "attempt": trial.attempt,
+        "instance_type": trial.candidate.instance_type,
+        "environment": plain(trial.candidate.environment),
+        "host": trial.host,
+        "state": trial.state.value,
+        "reason": plain(trial.reason),
+        "detail": trial.detail,
+        "log_tail": trial.log_tail,
+        "placement": plain(measurement.placement),
+        "ready_s": plain(measurement.ready_s),
+        "probe_latency_ms": plain(measurement.probe_latency_ms),
+        "stopped_early": measurement.stopped_early,
+        "cut_short": measurement.cut_short,
+        "limit_detail": "" if figures is None else figures.limit_detail,
+        "doubts": [] if figures is None else plain(figures.doubts),
+        "steps": plain(trial.steps),
+        "requests": plain(trial.requests),
+        "samples": trial_folder(job, trial) if trial.sample_files else None,
+        "sample_files": [str(PurePath(job.samples_dir, name)) for name in trial.sample_files],
+        "wall_s": plain(trial.wall_s),
+    }
+
+
+def _candidate(candidate: Candidate) -> dict[str, Any]:
+    return {
+        "id": candidate.id,
+        "instance_type": candidate.instance_type,
+        "environment": plain(candidate.environment),
+    }
+
+
+def _planned(trial: PlannedTrial) -> dict[str, Any]:
+    placement = trial.placement
+    return {
+        **_candidate(trial.candidate),
+        "runnable": True,
+        "why_not": None,
+        "host": trial.host.name,
+        "provenance": placement.provenance,
+        "server_cpus": list(placement.server_cpus),
+        "generator_cpus": list(placement.generator_cpus),
+        "co_located": placement.co_located,
+        "shared_core": placement.shared_core,
+        "memory_bytes": placement.memory_bytes,
+    }
+
+
+def _refused(refusal: Refusal) -> dict[str, Any]:
+    absent = ("host", "provenance", "server_cpus", "generator_cpus")
+    return {
+        **_candidate(refusal.candidate),
+        "runnable": False,
+        "why_not": refusal.why,
+        **dict.fromkeys((*absent, "co_located", "shared_core", "memory_bytes")),
+    }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {
+        "mode": step.mode,
+        "label": step.label,
+        "users": step.users,
+        "levels": plain(step.levels),
+        "rate_per_s": plain(step.rate_per_s),
+        "arrivals": step.arrivals if step.mode == "open" else None,
+        "duration_s": plain(step.duration_s),
+    }

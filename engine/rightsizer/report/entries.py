@@ -1,0 +1,150 @@
+"""What stands below the table in every form: effects, rejected candidates, doubts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.text import Text
+
+from rightsizer.analysis.figures import Doubt
+from rightsizer.effects import Effect
+from rightsizer.recommendation import Recommendation
+from rightsizer.report.layout import drawn, label, one_line, paragraph
+from rightsizer.results import Job
+from rightsizer.units import factor, factors
+
+DOUBTS_A_ROW = 2
+_SEVERITIES = ("blocks", "weakens", "note")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line with a head that stands out."""
+
+    head: str
+    text: str
+
+    @property
+    def line(self) -> str:
+        """`head: text`."""
+        return f"{self.head}: {self.text}"
+
+
+@dataclass(frozen=True)
+class Section:
+    """Entries under a title."""
+
+    title: str
+    entries: tuple[Entry, ...]
+
+
+def sections(job: Job, doubts_a_row: int | None = DOUBTS_A_ROW) -> list[Section]:
+    """The sections that have something to say, in their order."""
+    found = (
+        Section("Effect of each variable on the maximum, all else equal", effect_entries(job)),
+        Section("Not recommended", rejected_entries(job)),
+        Section("Doubts", doubt_entries(job, doubts_a_row)),
+    )
+    return [section for section in found if section.entries]
+
+
+def section_text(section: Section, width: int | None) -> str:
+    """A section as text: one line an entry without a width, else filled to it."""
+    lines = [f"{section.title}:", *(paragraph(e.line, width) for e in section.entries)]
+    if width is None:
+        return "\n".join(lines)
+    text = Text("\n".join(lines))
+    text.stylize("bold", 0, len(lines[0]))
+    at = len(lines[0]) + 1
+    for entry, line in zip(section.entries, lines[1:], strict=True):
+        # A head folded over two lines is longer by the second one's indent: it stays plain.
+        if line[2:].startswith(entry.head):
+            text.stylize("cyan", at + 2, at + 2 + len(entry.head))
+        at += len(line) + 1
+    return drawn(text, width)
+
+
+def effect_entries(job: Job) -> tuple[Entry, ...]:
+    """Which variable matters, by how much, how sure; where unclear, how to know."""
+    return tuple(
+        Entry(one_line(f"{e.variable} {e.baseline} -> {e.value}"), _effect_text(e))
+        for e in job.effects
+    )
+
+
+def _effect_text(effect: Effect) -> str:
+    if effect.ratio_ci is None:
+        how = "longer steps, and a level over the limit, give the maxima intervals"
+        return f"{factor(effect.ratio)} (no interval): unclear; {how}"
+    measured = f"{factor(effect.ratio)} ({factors(effect.ratio_ci)})"
+    if effect.verdict == "unclear":
+        return f"{measured}: unclear; longer steps narrow the interval"
+    return f"{measured}: {'matters' if effect.verdict == 'matters' else 'no effect seen'}"
+
+
+def rejected_entries(job: Job) -> tuple[Entry, ...]:
+    """Each candidate that is no recommendation, and why."""
+    return tuple(
+        Entry(
+            label(row.instance_type, row.environment),
+            one_line(f"{row.reason}: {row.detail}" if row.detail else row.reason),
+        )
+        for row in job.rejected
+    )
+
+
+def worst_first(doubts: Sequence[Doubt]) -> list[Doubt]:
+    """Most severe first, each code once."""
+    ranked = sorted(doubts, key=lambda doubt: _SEVERITIES.index(doubt.severity))
+    return list({doubt.code: doubt for doubt in reversed(ranked)}.values())[::-1]
+
+
+def doubt_entries(job: Job, doubts_a_row: int | None) -> tuple[Entry, ...]:
+    """A legend of the doubts, most severe first, each once with the rows that it concerns.
+
+    With `doubts_a_row`, only of those that a table of so many a row shows; the others by name.
+    """
+    shown = {d.code for row in job.recommendations for d in worst_first(row.doubts)[:doubts_a_row]}
+    every = [doubt for row in job.recommendations for doubt in row.doubts]
+    found = [Entry(f"{d.code} (the job)", _advice(d)) for d in worst_first(job.doubts)]
+    found += [
+        Entry(f"{d.code} ({_rows(job, d.code)})", _message(job, d))
+        for d in worst_first(every)
+        if d.code in shown
+    ]
+    rest = [d.code for d in worst_first(every) if d.code not in shown]
+    if rest:
+        command = f"rightsizer show {job.id} --format markdown"
+        found.append(Entry("also noted", f"{', '.join(rest)}; explained by: {command}"))
+    return tuple(found)
+
+
+def _has(row: Recommendation, code: str) -> bool:
+    return any(doubt.code == code for doubt in row.doubts)
+
+
+def _rows(job: Job, code: str) -> str:
+    ranks = [str(row.rank) for row in job.recommendations if _has(row, code)]
+    if len(ranks) == 1:
+        return f"row {ranks[0]}"
+    if len(ranks) == len(job.recommendations):
+        return "every row"
+    return f"rows {', '.join(ranks)}"
+
+
+def _message(job: Job, doubt: Doubt) -> str:
+    """The first row's words; said to be its own where another row's differ in their figures."""
+    own = [
+        (row.rank, other)
+        for row in job.recommendations
+        for other in row.doubts
+        if other.code == doubt.code
+    ]
+    rank, first = own[0]
+    differs = len({other.message for _, other in own}) > 1
+    return (f"row {rank}: " if differs else "") + _advice(first)
+
+
+def _advice(doubt: Doubt) -> str:
+    return one_line(f"{doubt.message}; {doubt.next_step}" if doubt.next_step else doubt.message)

@@ -1,0 +1,81 @@
+"""A job as a Markdown page: the sentence, the table, its evidence, and what the words mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from rightsizer.report.columns import RESULT_COLUMNS, result_cells
+from rightsizer.report.entries import sections
+from rightsizer.report.layout import one_line
+from rightsizer.report.sentence import closing_sentence
+from rightsizer.results import Job
+
+DEFINITIONS = (
+    (
+        "Invocation",
+        "an attempt answered 2xx, complete, in time and accepted by the response check.",
+    ),
+    (
+        "MaxInvocations",
+        "invocations a minute at which latency or errors reach their limit, of the whole fleet. "
+        "Closed basis: the highest throughput among steps within the limits. `at_least`: the limit "
+        "was never met. Interval: its 95 % interval.",
+    ),
+    (
+        "Basis",
+        "the arrival process of the maximum: `closed` (users in a loop) or `open` (arrivals that "
+        "do not wait). The two are never compared.",
+    ),
+    (
+        "ModelLatency",
+        "the stated percentile in ms at that rate, by nearest rank on raw samples; timed-out and "
+        "unfinished attempts count at the timeout.",
+    ),
+    (
+        "CostPerInference",
+        "price per hour / (60 x maximum), at full load; CostPerHour is the fleet's, in USD.",
+    ),
+    (
+        "InitialInstanceCount",
+        "the smallest fleet that carries the target: "
+        "max(min_instances, ceil(target / (maximum x max_utilisation_ratio))) + spare_instances.",
+    ),
+    (
+        "Provenance",
+        "`native`: measured on that type; `emulated`: on like hardware cut to size; `stand-in`: "
+        "on a declared substitute; `projected`: computed.",
+    ),
+)
+"""In short what the README defines in full."""
+
+# An underscore within a word is no mark: names of variables stay readable in the source.
+_SPECIAL = re.compile(r"([\\`*\[\]<|])")
+
+
+def job_markdown(job: Job) -> str:
+    """The page; every doubt is explained, not only the table's."""
+    blocks = [
+        f"# {job.name}",
+        f"Job `{job.id}`, {job.status}, created {job.created}. Samples: `{job.samples_dir}`.",
+        _escaped(closing_sentence(job)),
+    ]
+    if job.recommendations:
+        headers = [column.header for column in RESULT_COLUMNS]
+        blocks += ["## Recommendations", _table(headers, result_cells(job))]
+    for section in sections(job, doubts_a_row=None):
+        items = [f"- **{_escaped(e.head)}**: {_escaped(e.text)}" for e in section.entries]
+        blocks += [f"## {section.title}", "\n".join(items)]
+    items = [f"- **{word}**: {meaning}" for word, meaning in DEFINITIONS]
+    blocks += ["## What the words mean", "\n".join(items)]
+    return "\n\n".join(blocks)
+
+
+def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [headers, ["---"] * len(headers), *([_escaped(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _escaped(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return _SPECIAL.sub(r"\\\1", one_line(text))

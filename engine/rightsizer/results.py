@@ -1,0 +1,110 @@
+"""A job as a result: what `rightsizer.run` and `rightsizer.load` return; reports render it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rightsizer.analysis.figures import Doubt
+from rightsizer.effects import Effect
+from rightsizer.errors import ExitCode, TrialState
+from rightsizer.recommendation import Recommendation, Rejection
+from rightsizer.trials import TrialRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = (
+    "CostPerHour",
+    "CostPerInference",
+    "EndpointName",
+    "EnvironmentParameters",
+    "InitialInstanceCount",
+    "InstanceType",
+    "MaxInvocations",
+    "ModelLatency",
+)
+"""The reference service's result columns. Costs in USD, MaxInvocations per minute and of the whole
+fleet as CostPerHour is, ModelLatency in ms."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A stored job with its recommendations, best first. Plain values; nothing here is live."""
+
+    id: str
+    name: str
+    type: str
+    status: str
+    """pending | running | completed | failed | stopping | stopped"""
+    created: str
+    """UTC, ISO 8601."""
+    spec: Mapping[str, Any]
+    """The job file's content, defaults filled in; secrets only by name."""
+    recommendations: tuple[Recommendation, ...]
+    rejected: tuple[Rejection, ...]
+    effects: tuple[Effect, ...]
+    trials: tuple[TrialRecord, ...]
+    doubts: tuple[Doubt, ...]
+    """On the job as a whole."""
+    samples_dir: str
+
+    @property
+    def best(self) -> Recommendation | None:
+        """The first recommendation."""
+        return self.recommendations[0] if self.recommendations else None
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What `rightsizer run` ends with for this result."""
+        measured = (TrialState.SUCCEEDED, TrialState.STOPPED)
+        valid = [t for t in self.trials if t.state in measured and t.figures is not None]
+        if not valid:
+            return ExitCode.NO_VALID_MEASUREMENT
+        if not self.recommendations:
+            return ExitCode.LIMIT_UNMET
+        return ExitCode.OK if len(valid) == len(self.trials) else ExitCode.PARTIAL
+
+    def frame(self) -> pd.DataFrame:
+        """The recommendations as a pandas frame, one row each, with the reference's columns."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            [reference_row(self, row) for row in self.recommendations], columns=COLUMNS
+        )
+
+    def document(self) -> dict[str, Any]:
+        """The JSON document `rightsizer/job/1`, numbers unrounded."""
+        from rightsizer.report.document import job_document
+
+        return job_document(self)
+
+
+@dataclass(frozen=True)
+class JobLine:
+    """A stored job in brief, as `rightsizer list` shows it."""
+
+    id: str
+    name: str
+    status: str
+    created: str
+    trials: int
+    succeeded: int
+    best: str | None
+    """Instance type and environment of the first recommendation."""
+    max_invocations_per_min: float | None
+
+
+def reference_row(job: Job, row: Recommendation) -> dict[str, Any]:
+    """One recommendation under the reference's column names."""
+    return {
+        "CostPerHour": row.fleet.cost_per_hour_usd,
+        "CostPerInference": row.cost_per_inference_usd,
+        "EndpointName": f"{job.name}-{row.trial_id}",
+        "EnvironmentParameters": dict(row.environment),
+        "InitialInstanceCount": row.fleet.instance_count,
+        "InstanceType": row.instance_type,
+        "MaxInvocations": row.fleet.max_invocations_per_min,
+        "ModelLatency": row.model_latency_ms,
+    }

@@ -1,0 +1,118 @@
+"""Which step comes next in a trial: ask for one, tell what came of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from rightsizer.analysis.figures import StepFigures
+from rightsizer.analysis.trial import FLAT_GAIN_RATIO
+from rightsizer.schedule import Step, closed_step
+from rightsizer.spec import SaturateTraffic, StopSpec, Traffic
+from rightsizer.units import per_min
+
+SATURATE_STEP_S = 10.0
+FLAT_STEPS = 2
+"""So many steps in a row without a gain make a plateau; one alone may be noise."""
+
+
+class StepPolicy(Protocol):
+    """Decides the steps of one trial."""
+
+    @property
+    def planned(self) -> int | None:
+        """How many steps there will be at the most; None: not known."""
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether a stop condition ended it before its plan did."""
+
+    def ask(self) -> Step | None:
+        """The next step; None when there is none."""
+
+    def tell(self, figures: StepFigures) -> None:
+        """What came of the step asked for last."""
+
+
+def policy_for(traffic: Traffic, steps: Sequence[Step], stop: StopSpec) -> StepPolicy:
+    """The policy that a job's traffic means."""
+    if isinstance(traffic, SaturateTraffic):
+        return Saturate(traffic.budget_s)
+    return PlannedSteps(steps, stop)
+
+
+def plateau(rates: Sequence[float]) -> bool:
+    """Whether the last steps all failed to gain on the best before them."""
+    if len(rates) <= FLAT_STEPS:
+        return False
+    best = max(rates[:-FLAT_STEPS])
+    return all(rate < best * (1 + FLAT_GAIN_RATIO) for rate in rates[-FLAT_STEPS:])
+
+
+class PlannedSteps:
+    """Steps known before, ended early by the job's stop conditions."""
+
+    def __init__(self, steps: Sequence[Step], stop: StopSpec) -> None:
+        self._steps = list(steps)
+        self._next = 0
+        self._stop = stop
+        self._rates: list[float] = []
+        self._answered = True
+        self.stopped_early = False
+
+    @property
+    def planned(self) -> int | None:
+        """All of them."""
+        return len(self._steps)
+
+    def ask(self) -> Step | None:
+        """The next step of the plan, unless a stop condition holds."""
+        if self.stopped_early or not self._answered or self._next == len(self._steps):
+            return None
+        self._next += 1
+        return self._steps[self._next - 1]
+
+    def tell(self, figures: StepFigures) -> None:
+        """Checks the stop conditions. A server that answered nothing is not asked again."""
+        self._rates.append(figures.achieved_per_s)
+        self._answered = figures.requests.succeeded > 0
+        if self._next == len(self._steps):
+            return
+        enough = self._stop.max_invocations_per_min
+        reached = enough is not None and per_min(figures.achieved_per_s) >= enough
+        flat = self._stop.flat_invocations == "stop" and plateau(self._rates)
+        self.stopped_early = reached or flat
+
+
+class Saturate:
+    """Closed users 1, 2, 4, 8 ... until throughput is flat or the budget is used up."""
+
+    stopped_early = False
+
+    def __init__(self, budget_s: float) -> None:
+        self._left_s = budget_s
+        self._step_s = min(SATURATE_STEP_S, budget_s / 2)
+        self._users = 0
+        self._count = 0
+        self._rates: list[float] = []
+        self._answered = True
+
+    @property
+    def planned(self) -> int | None:
+        """Not known."""
+        return None
+
+    def ask(self) -> Step | None:
+        """Twice the users, while there is budget and something to gain."""
+        enough = plateau(self._rates) or not self._answered
+        if enough or self._left_s < self._step_s - 1e-9:
+            return None
+        self._users = max(1, 2 * self._users)
+        self._left_s -= self._step_s
+        self._count += 1
+        return closed_step(self._count - 1, self._users, self._step_s)
+
+    def tell(self, figures: StepFigures) -> None:
+        """Remembers the throughput."""
+        self._rates.append(figures.achieved_per_s)
+        self._answered = figures.requests.succeeded > 0

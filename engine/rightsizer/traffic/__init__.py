@@ -1,0 +1,1 @@
+"""Load: steps go in, progress and a file of samples come out."""

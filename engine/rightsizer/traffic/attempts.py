@@ -1,0 +1,112 @@
+"""One request after the other: chosen, sent, checked, recorded; and what is in flight."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rightsizer.payloads import payload_sequence
+from rightsizer.samples import Outcome
+from rightsizer.traffic import wire
+from rightsizer.traffic.recorder import Recorder
+from rightsizer.units import NS_PER_S
+
+if TYPE_CHECKING:
+    from rightsizer.traffic.client import Connection, Reply
+
+CONTENT_EVERY_NS = NS_PER_S
+CONTENT_KEPT = 200
+"""Replies kept for a look at their content once the step has drained."""
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """A request in flight."""
+
+    intended_ns: int
+    start_ns: int
+    payload: int
+    user: int
+    written_off: bool = False
+    """Recorded as unfinished; whatever still comes of it is not counted twice."""
+
+
+class Attempts:
+    """Sends what the work order describes and records every attempt exactly once."""
+
+    def __init__(self, order: dict[str, Any], heads: list[bytes], contents: list[bytes]) -> None:
+        self._method: str = order["method"]
+        self._seed: int = order["seed"]
+        self._check = wire.check_of(order["check"])
+        self._weights = [body["weight"] for body in order["bodies"]]
+        self._heads, self._contents = heads, contents
+        self._payloads: Iterator[int] = iter(())
+        self._step = 0
+        self._kept: list[bytes] = []
+        self._keep_next_ns = 0
+        self.recorder = Recorder(Path(order["samples"]))
+        self.in_flight: set[Attempt] = set()
+
+    def begin_step(self, index: int) -> None:
+        """The payload sequence depends on the seed and the step alone: it can be replayed."""
+        self._step = index
+        self._payloads = payload_sequence(self._weights, self._seed, index)
+        self._kept = []
+        self.recorder.begin_step()
+
+    def send(self, connection: Connection, user: int, intended_ns: int | None) -> Outcome:
+        """Send one request and record what comes of it; None: intended when it starts."""
+        payload = next(self._payloads)
+        start_ns = time.monotonic_ns()
+        attempt = Attempt(intended_ns or start_ns, start_ns, payload, user)
+        self.in_flight.add(attempt)
+        reply = connection.send(self._method, self._heads[payload], self._contents[payload])
+        if attempt.written_off:
+            return reply.outcome
+        self.in_flight.discard(attempt)
+        if reply.outcome is Outcome.SUCCEEDED and self._check.refuses(len(reply.body)):
+            reply.outcome = Outcome.REJECTED
+        if self._check.contains is not None and reply.end_ns >= self._keep_next_ns:
+            self._keep(reply)
+        self._record(attempt, reply)
+        return reply.outcome
+
+    def drop(self, due_ns: int, dropped: Reply) -> None:
+        """Record an arrival that is not sent."""
+        self._record(Attempt(due_ns, due_ns, next(self._payloads), 0), dropped)
+
+    def write_off(self, unfinished: Reply) -> None:
+        """Record everything in flight as unfinished."""
+        for attempt in self.in_flight:
+            attempt.written_off = True
+            self._record(attempt, unfinished)
+        self.in_flight.clear()
+
+    def look_at_content(self) -> tuple[int, int]:
+        """(replies looked at, replies without the required text); off the measured path."""
+        wanted = (self._check.contains or "").encode()
+        return len(self._kept), sum(wanted not in body for body in self._kept)
+
+    def _keep(self, reply: Reply) -> None:
+        if reply.outcome is Outcome.SUCCEEDED and len(self._kept) < CONTENT_KEPT:
+            self._kept.append(reply.body)
+            self._keep_next_ns = reply.end_ns + CONTENT_EVERY_NS
+
+    def _record(self, attempt: Attempt, reply: Reply) -> None:
+        self.recorder.record(
+            intended_ns=attempt.intended_ns,
+            start_ns=attempt.start_ns,
+            sent_ns=reply.sent_ns,
+            first_byte_ns=reply.first_byte_ns,
+            end_ns=reply.end_ns,
+            bytes_out=len(self._contents[attempt.payload]),
+            bytes_in=len(reply.body),
+            user=attempt.user,
+            payload=attempt.payload,
+            step=self._step,
+            status=reply.status,
+            outcome=reply.outcome,
+        )

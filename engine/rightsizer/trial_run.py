@@ -1,0 +1,283 @@
+"""One trial: start, probe, drive, end, judge, save. No policy, no printing; it speaks by events."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from rightsizer import events
+from rightsizer.analysis.steps import judge_steps
+from rightsizer.errors import (
+    Reason,
+    TrialEnded,
+    TrialFailed,
+    TrialInterrupted,
+    TrialState,
+    TrialStopped,
+)
+from rightsizer.hosts.base import Host, Launch, Server
+from rightsizer.judging import analyse, conditions_of, state_by_figures
+from rightsizer.plan import Plan, PlannedTrial
+from rightsizer.protocols import Request
+from rightsizer.samples import read_samples
+from rightsizer.schedule import Step
+from rightsizer.search import StepPolicy, policy_for
+from rightsizer.spec import JobSpec
+from rightsizer.traffic.base import Progress, Session, StepRecord, Traffic
+from rightsizer.trials import Measurement, TrialRecord
+
+HUNG_TIMEOUTS = 2
+"""A server that answers nothing for so many request timeouts has hung."""
+
+
+class Control(Protocol):
+    """Whether, and how hard, the run is to end. Asked several times a second."""
+
+    def level(self) -> int:
+        """0 go on; 1 end the step and save; 2 or more: do not even drain."""
+
+    def reason(self) -> Reason:
+        """Why, when the level is not 0."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The outside world, as the seams show it."""
+
+    hosts: Mapping[str, Host]
+    """By host name."""
+    traffic: Traffic
+    launch: Callable[[PlannedTrial, Path], Launch]
+    save: Callable[[TrialRecord], None]
+    """Durable when it returns."""
+    say: Callable[[events.Event], None]
+    control: Control
+
+
+@dataclass(frozen=True)
+class JobContext:
+    """What all trials of a job share."""
+
+    spec: JobSpec
+    plan: Plan
+    request: Request
+    pinned: bool
+    """Whether this platform holds processes to CPU sets."""
+    job_dir: Path
+    parts: Parts
+
+
+class Trial:
+    """One candidate on one fresh server start."""
+
+    def __init__(
+        self,
+        context: JobContext,
+        planned: PlannedTrial,
+        ordinal: int,
+        attempt: int,
+        number: int,
+        of: int,
+        left_s: Callable[[float], float],
+    ) -> None:
+        """`left_s` tells the job's time left from the seconds this trial has taken."""
+        self.context, self.parts, self.left_s = context, context.parts, left_s
+        self.planned, self.number, self.of = planned, number, of
+        self.begin_s = time.monotonic()
+        self.dir = context.job_dir / f"{planned.id}-{attempt}"
+        self.policy: StepPolicy = policy_for(
+            context.spec.traffic, context.plan.steps, context.spec.stop
+        )
+        self.records: list[StepRecord] = []
+        self.files: Sequence[Path] = ()
+        self.measurement = Measurement(placement=planned.placement)
+        self.conditions = conditions_of(context.spec, context.request, planned.placement)
+        self.record = TrialRecord(
+            id=planned.id,
+            ordinal=ordinal,
+            candidate=planned.candidate,
+            host=planned.host.name,
+            state=TrialState.RUNNING,
+            attempt=attempt,
+        )
+
+    def run(self) -> TrialRecord:
+        """Start, probe, drive, end, judge, save."""
+        self.dir.mkdir(parents=True, exist_ok=True)
+        self.parts.save(self.record)
+        self.parts.say(
+            events.TrialStarted(
+                trial_id=self.planned.id,
+                number=self.number,
+                of=self.of,
+                label=self.planned.candidate.label,
+                host=self.planned.host.name,
+                left_s=self._left_s(),
+            )
+        )
+        ended: TrialEnded | None = None
+        try:
+            self._measure()
+        except TrialEnded as error:
+            ended = error
+        self.record = self._judged(ended)
+        self.parts.save(self.record)
+        self._say_ended()
+        return self.record
+
+    # -- measuring -----------------------------------------------------------------------------
+
+    def _measure(self) -> None:
+        host = self.parts.hosts[self.planned.host.name]
+        with host.start(self.parts.launch(self.planned, self.dir), self._tick) as server:
+            try:
+                self._probe(server)
+                self._drive(server)
+            except TrialFailed as error:
+                error.log_tail = error.log_tail or server.log_tail()
+                raise
+            finally:
+                usage = tuple(server.usage())
+                self.measurement = replace(
+                    self.measurement, usage=usage, records=tuple(self.records)
+                )
+
+    def _probe(self, server: Server) -> None:
+        """One request for each payload before any traffic: fail early, and say why."""
+        request = self.context.request
+        latency_ms = dict(self.parts.traffic.probe(server.endpoint, request, self._tick))
+        self.measurement = replace(
+            self.measurement, ready_s=server.ready_s, probe_latency_ms=latency_ms
+        )
+        slowest_ms = max(latency_ms.values(), default=None)
+        self.parts.say(events.ServerReady(self.planned.id, server.ready_s, slowest_ms))
+
+    def _drive(self, server: Server) -> None:
+        with self.parts.traffic.open(
+            server.endpoint,
+            self.context.request,
+            seed=self.context.spec.payload.seed,
+            trial_dir=self.dir,
+            owner=server.owner,
+            cpus=self.planned.placement.generator_cpus,
+        ) as session:
+            self.files = session.sample_files
+            while (step := self.policy.ask()) is not None:
+                stop = self._drive_step(server, session, step)
+                if stop is not None:
+                    raise stop
+                if self.parts.control.level():
+                    raise TrialStopped(self.parts.control.reason(), "ended before its plan")
+
+    def _drive_step(self, server: Server, session: Session, step: Step) -> TrialEnded | None:
+        """Drive one step and judge it. What ends the trial is returned once the step is drained,
+        so that no sample is lost."""
+        number = len(self.records) + 1
+        planned = self.policy.planned
+        self.parts.say(
+            events.StepStarted(self.planned.id, number, planned, step.label, step.duration_s)
+        )
+        watch = _Watch(self.context.request.timeout_s)
+        stop: TrialEnded | None = None
+        told = 0
+        for progress in session.drive(step):
+            if stop is None:
+                stop = watch.hung(progress) or _crash_of(server)
+                if stop is not None:
+                    session.abandon()
+            level = self.parts.control.level()
+            if stop is None and level > told:
+                told = level
+                session.stop_step() if level == 1 else session.abandon()
+            self.parts.say(events.StepProgress(self.planned.id, progress, self._left_s()))
+        self.records.append(session.last)
+        figures = judge_steps(
+            read_samples(self.files)[: session.last.committed],
+            [session.last],
+            server.usage(),
+            self.conditions,
+        )[0]
+        self.policy.tell(figures)
+        self.parts.say(events.StepEnded(self.planned.id, figures))
+        return stop or _crash_of(server)
+
+    def _tick(self) -> None:
+        if self.parts.control.level():
+            raise TrialStopped(self.parts.control.reason(), "ended before any traffic")
+
+    # -- judging -------------------------------------------------------------------------------
+
+    def _judged(self, ended: TrialEnded | None) -> TrialRecord:
+        """The trial's record with its state, figures and requests."""
+        stopped = isinstance(ended, TrialStopped)
+        measurement = replace(
+            self.measurement,
+            stopped_early=self.policy.stopped_early,
+            cut_short=stopped,
+        )
+        record = replace(
+            self.record,
+            state=TrialState.SUCCEEDED if ended is None else ended.state,
+            reason=None if ended is None else ended.reason,
+            detail="" if ended is None else ended.detail,
+            log_tail="" if ended is None else ended.log_tail,
+            measurement=measurement,
+            sample_files=tuple(str(path.relative_to(self.context.job_dir)) for path in self.files),
+            wall_s=time.monotonic() - self.begin_s,
+        )
+        context = self.context
+        judged = analyse(
+            record, context.spec, context.request, context.job_dir, pinned=context.pinned
+        )
+        return state_by_figures(judged) if ended is None else judged
+
+    def _say_ended(self) -> None:
+        figures = self.record.figures
+        self.parts.say(
+            events.TrialEnded(
+                trial_id=self.planned.id,
+                number=self.number,
+                of=self.of,
+                label=self.planned.candidate.label,
+                state=self.record.state.value,
+                reason=None if self.record.reason is None else self.record.reason.value,
+                detail=self.record.detail or (figures.limit_detail if figures else ""),
+                max_invocations_per_min=figures.max_invocations_per_min if figures else None,
+                percentile=figures.percentile if figures else None,
+                model_latency_ms=figures.model_latency_ms if figures else None,
+                wall_s=self.record.wall_s,
+            )
+        )
+
+    def _left_s(self) -> float:
+        return self.left_s(time.monotonic() - self.begin_s)
+
+
+class _Watch:
+    """Notices a server that has stopped answering."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._patience_s = HUNG_TIMEOUTS * timeout_s + 1.0
+        self._answered = 0
+        self._since_s = 0.0
+
+    def hung(self, progress: Progress) -> TrialFailed | None:
+        """The trial's end, when nothing was answered for too long."""
+        answered = progress.succeeded
+        if answered != self._answered or progress.attempted == 0:
+            self._answered, self._since_s = answered, progress.elapsed_s
+        silent_s = progress.elapsed_s - self._since_s
+        if silent_s <= self._patience_s:
+            return None
+        return TrialFailed(Reason.HUNG, f"no invocation succeeded for {silent_s:.0f} s")
+
+
+def _crash_of(server: Server) -> TrialEnded | None:
+    try:
+        server.check()
+    except (TrialFailed, TrialInterrupted) as error:
+        return error
+    return None

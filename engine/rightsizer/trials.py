@@ -1,0 +1,50 @@
+"""A trial as a record: what is stored, replayed and reported. No reference to anything live."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rightsizer.analysis.figures import Requests, StepFigures, TrialFigures
+from rightsizer.errors import Reason, TrialState
+from rightsizer.hosts.base import Usage
+from rightsizer.inventory import Placement
+from rightsizer.plan import Candidate
+from rightsizer.traffic.base import StepRecord
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What measuring left behind beside the samples; with them, analysis can be run again."""
+
+    records: tuple[StepRecord, ...] = ()
+    usage: tuple[Usage, ...] = ()
+    placement: Placement | None = None
+    probe_latency_ms: Mapping[str, float] = field(default_factory=dict)
+    """By payload; one request each, before any traffic."""
+    ready_s: float | None = None
+    stopped_early: bool = False
+    cut_short: bool = False
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One candidate measured, or not, on one fresh server start."""
+
+    id: str
+    ordinal: int
+    candidate: Candidate
+    host: str
+    state: TrialState
+    reason: Reason | None = None
+    detail: str = ""
+    log_tail: str = ""
+    attempt: int = 1
+    """2 when it is the re-run of an interrupted one."""
+    measurement: Measurement = field(default_factory=Measurement)
+    steps: tuple[StepFigures, ...] = ()
+    figures: TrialFigures | None = None
+    requests: Requests = field(default_factory=Requests)
+    sample_files: tuple[str, ...] = ()
+    """Relative to the job's folder."""
+    wall_s: float = 0.0

@@ -1,0 +1,120 @@
+"""What `plan`, `list` and `instance-types` print."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from rightsizer.catalog import InstanceType
+from rightsizer.inventory import THIS_MACHINE
+from rightsizer.plan import Candidate, Plan, PlannedTrial, Refusal
+from rightsizer.report.plan_text import instance_types_table, jobs_table, plan_table
+from rightsizer.results import JobLine
+from rightsizer.schedule import closed_step
+from rightsizer.spec import JobSpec
+
+from .jobs import PLACEMENT, assert_golden, variables
+
+SWEEP = [variables(threads, onednn) for threads in "12" for onednn in "01"]
+SPEC = JobSpec.model_validate(
+    {
+        "name": "resnet50-threads",
+        "server": {"command": ["serve"]},
+        "payload": {"archive": "images.tar.gz"},
+        "candidates": [{"instance_type": "local.1cpu"}],
+        "traffic": {"type": "stairs", "users_per_step": 1, "steps": 3, "duration_s": 45.0},
+        "limit": {"percentile": "P95", "latency_ms": 250.0},
+        "target": {"invocations_per_min": 300.0},
+    }
+)
+PLAN = Plan(
+    trials=tuple(
+        PlannedTrial(f"t{n}", Candidate(f"c{n}", "local.1cpu", swept), THIS_MACHINE, PLACEMENT)
+        for n, swept in enumerate(SWEEP)
+    ),
+    refused=(
+        Refusal(
+            Candidate("c9", "local.8cpu", variables("8", "1")),
+            "local.8cpu needs 8 CPUs and 2 may be used here",
+        ),
+    ),
+    steps=tuple(closed_step(n, n + 1, 15.0) for n in range(3)),
+    traffic_s=45.0,
+)
+JOBS = [
+    JobLine(
+        "resnet50-threads-1a2b3c4d",
+        "resnet50-threads",
+        "completed",
+        "2025-11-23T09:30:00+00:00",
+        4,
+        3,
+        "local.1cpu OMP_NUM_THREADS=1 TF_ENABLE_ONEDNN_OPTS=1",
+        834.2,
+    ),
+    JobLine("other-0a0b0c0d", "other", "running", "2025-11-23T09:41:00+00:00", 2, 0, None, None),
+]
+
+
+@pytest.mark.parametrize("width", [80, 120, None])
+def test_the_demos_plan_reads_as_the_golden_one(width):
+    assert_golden(f"plan_{width or 'plain'}.txt", plan_table(PLAN, SPEC, width) + "\n")
+
+
+@pytest.mark.parametrize("width", [80, 120, None])
+def test_stored_jobs_read_as_the_golden_list(width):
+    assert_golden(f"list_{width or 'plain'}.txt", jobs_table(JOBS, width) + "\n")
+
+
+def test_elsewhere_a_candidate_is_one_line():
+    rows = plan_table(PLAN, SPEC, None).split("\n\n")[1].splitlines()
+    cells = [re.split(r" {2,}", row) for row in rows]
+    assert [len(row) for row in cells] == [6] * 5
+    assert cells[1][1] == "OMP_NUM_THREADS=1 TF_ENABLE_ONEDNN_OPTS=0"
+
+
+def test_a_candidate_that_cannot_run_says_why():
+    text = plan_table(PLAN, SPEC, None)
+    assert "\nCannot run:\n  local.8cpu OMP_NUM_THREADS=8 TF_ENABLE_ONEDNN_OPTS=1: " in text
+    assert text.startswith("resnet50-threads: 5 candidates, 4 trials, about 3 min 40 s\n")
+
+
+def test_a_plan_of_nothing_has_no_empty_table():
+    text = plan_table(replace(PLAN, trials=()), SPEC, 80)
+    assert "InstanceType" not in text
+    assert "1 candidate, 0 trials" in text
+
+
+def test_traffic_decided_as_it_goes_says_so():
+    spec = SPEC.model_copy(update={"traffic": SPEC.traffic.model_copy(update={"type": "saturate"})})
+    text = plan_table(replace(PLAN, steps=(), traffic_s=60.0), spec, None)
+    assert "traffic: saturate, levels chosen as it goes, at most 1 min 00 s in all" in text
+
+
+def test_no_stored_jobs_say_how_to_get_one():
+    assert jobs_table([], None) == "No jobs are stored. Next: rightsizer run JOB.yaml"
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_lists_fit_their_terminal(width):
+    for text in (jobs_table(JOBS, width), plan_table(PLAN, SPEC, width)):
+        assert max(map(len, text.splitlines())) <= width
+        assert "…" not in text
+
+
+def test_instance_types_show_their_price_with_its_basis():
+    rows = [
+        (InstanceType("local.1cpu", 1, 11.7, processor="this machine"), None),
+        (InstanceType("ml.c5.large", 2, 4.0, price_basis="corroborated"), 0.102),
+        (
+            InstanceType("ml.g4dn.12xlarge", 48, 192.0, accelerator="T4", accelerator_count=4),
+            4.89,
+        ),
+    ]
+    lines = instance_types_table(rows, None).splitlines()
+    assert re.split(r" {2,}", lines[1]) == [
+        "local.1cpu", "1", "11.7", "-", "-", "-", "this machine",
+    ]  # fmt: skip
+    assert re.split(r" {2,}", lines[2])[4:6] == ["$0.102", "corroborated"]
+    assert re.split(r" {2,}", lines[3])[3:5] == ["4 x T4", "$4.89"]

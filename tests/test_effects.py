@@ -1,0 +1,164 @@
+"""Which variable matters: a factorial's main effects, worked by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from rightsizer.analysis.figures import Interval
+from rightsizer.effects import START_SPREAD_RATIO, Effect, effects_of
+from rightsizer.recommendation import Fleet, Recommendation
+
+Z = 1.96
+
+
+def row(
+    environment: dict[str, str],
+    maximum: float,
+    sd: float | None = 0.01,
+    instance_type: str = "local.1cpu",
+    basis: str = "closed",
+) -> Recommendation:
+    """A row whose maximum has this sd of its log, by its 95% interval; None: no interval."""
+    ci: Interval | None = None
+    if sd is not None:
+        ci = (maximum * math.exp(-Z * sd), maximum * math.exp(Z * sd))
+    return Recommendation(
+        rank=1,
+        trial_id="x",
+        instance_type=instance_type,
+        environment=environment,
+        basis=basis,  # type: ignore[arg-type]
+        provenance="native",
+        max_invocations_per_min=maximum,
+        max_invocations_per_min_ci=ci,
+        max_kind="estimate",
+        percentile="P95",
+        model_latency_ms=100.0,
+        model_latency_ms_ci=None,
+        unloaded_latency_ms=None,
+        price_per_hour_usd=None,
+        price_basis="",
+        cost_per_inference_usd=None,
+        cost_per_inference_usd_ci=None,
+        fleet=Fleet(1, None, maximum, None, None, None, None),
+        p_best=None,
+        tied_with_best=None,
+        cpu_utilization_percent=None,
+        memory_utilization_percent=None,
+        curve=(),
+        doubts=(),
+    )
+
+
+def two_by_two(*maxima: float, sd: float | None = 0.01) -> list[Recommendation]:
+    """A and B at 0 and 1: the maxima of 00, 01, 10, 11."""
+    cells = [("0", "0"), ("0", "1"), ("1", "0"), ("1", "1")]
+    return [row({"A": a, "B": b}, m, sd) for (a, b), m in zip(cells, maxima, strict=True)]
+
+
+def test_a_two_by_two_factorial_gives_both_main_effects_exactly():
+    # A: 300/100 and 330/110, 3 both times. B: 110/100 and 330/300, 1.1 both times.
+    first, second = effects_of(two_by_two(100, 110, 300, 330))
+    assert (first.variable, first.baseline, first.value, first.pairs) == ("A", "0", "1", 2)
+    assert first.ratio == pytest.approx(3.0, rel=1e-12)
+    assert (second.variable, second.baseline, second.value, second.pairs) == ("B", "0", "1", 2)
+    assert second.ratio == pytest.approx(1.1, rel=1e-12)
+
+
+def test_an_effect_is_the_geometric_mean_over_the_other_variables():
+    # A: 200/100 and 800/100: the mean of doubling and eightfold is fourfold
+    effect = next(e for e in effects_of(two_by_two(100, 100, 200, 800)) if e.variable == "A")
+    assert effect.ratio == pytest.approx(4.0, rel=1e-12)
+
+
+def test_the_interval_adds_each_rows_own_error_and_the_spread_between_starts():
+    effect = effects_of(two_by_two(100, 110, 300, 330, sd=0.02))[0]
+    # four rows, each of variance 0.02^2 + 0.03^2; the mean of two pairs: a quarter of the sum
+    assert START_SPREAD_RATIO == 0.03
+    half = Z * math.sqrt(4 * (0.02**2 + 0.03**2) / 4)
+    assert effect.ratio_ci == pytest.approx((3 * math.exp(-half), 3 * math.exp(half)), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "sd", "verdict"),
+    [
+        # With two pairs and sd 0.001 the interval is -5.7 to +6.1%.
+        # its whole interval is above 1
+        (1.5, 0.001, "matters"),
+        (1.07, 0.001, "matters"),
+        # or below
+        (0.7, 0.001, "matters"),
+        # within 10% of 1, either way
+        (1.0, 0.001, "no-effect"),
+        (1.03, 0.001, "no-effect"),
+        (0.97, 0.001, "no-effect"),
+        # reaching beyond 10%, but not excluding 1
+        (1.05, 0.001, "unclear"),
+        (0.945, 0.001, "unclear"),
+        # too noisy to say that there is none: -10.9 to +12.2%
+        (1.0, 0.05, "unclear"),
+    ],
+)
+def test_the_verdict_is_read_from_the_interval_alone(ratio, sd, verdict):
+    rows = two_by_two(100, 100, 100 * ratio, 100 * ratio, sd=sd)
+    effect = next(e for e in effects_of(rows) if e.variable == "A")
+    assert effect.ratio == pytest.approx(ratio, rel=1e-12)
+    assert effect.verdict == verdict
+
+
+def test_a_row_without_an_interval_leaves_the_effect_unclear():
+    effects = effects_of(two_by_two(100, 110, 300, 330, sd=None))
+    assert [(e.variable, round(e.ratio, 9), e.ratio_ci, e.verdict) for e in effects] == [
+        ("A", 3.0, None, "unclear"),
+        ("B", 1.1, None, "unclear"),
+    ]
+
+
+def test_a_lower_bound_leaves_the_effect_unclear():
+    rows = two_by_two(100, 110, 300, 330)
+    object.__setattr__(rows[0], "max_invocations_per_min_ci", (95.0, None))
+    assert {effect.verdict for effect in effects_of(rows)} == {"unclear"}
+
+
+def test_the_largest_effect_comes_first_whichever_its_direction():
+    # A: 0.25. B: 1.5.
+    effects = effects_of(two_by_two(400, 600, 100, 150))
+    assert [(e.variable, round(e.ratio, 9)) for e in effects] == [("A", 0.25), ("B", 1.5)]
+
+
+def test_each_two_values_are_compared_the_smaller_number_as_baseline():
+    rows = [row({"T": value}, m) for value, m in (("16", 400), ("2", 100), ("8", 200))]
+    assert [(e.baseline, e.value, round(e.ratio, 9)) for e in effects_of(rows)] == [
+        ("2", "16", 4.0),
+        ("2", "8", 2.0),
+        ("8", "16", 2.0),
+    ]
+
+
+def test_only_rows_that_are_alike_in_all_else_are_compared():
+    rows = [
+        row({"A": "0"}, 100),
+        # another type, another basis, another variable
+        row({"A": "1"}, 200, instance_type="local.2cpu"),
+        row({"A": "1"}, 300, basis="open"),
+        row({"A": "1", "B": "x"}, 400),
+    ]
+    assert effects_of(rows) == []
+    (effect,) = effects_of([*rows, row({"A": "1"}, 500)])
+    assert isinstance(effect, Effect)
+    assert (effect.variable, effect.pairs, round(effect.ratio, 9)) == ("A", 1, 5.0)
+
+
+def test_a_candidate_missing_from_the_factorial_costs_its_pair():
+    # 11 failed: A is judged at B=0 alone, B at A=0 alone
+    effects = effects_of(two_by_two(100, 110, 300, 330)[:3])
+    assert [(e.variable, e.pairs, round(e.ratio, 9)) for e in effects] == [
+        ("A", 1, 3.0),
+        ("B", 1, 1.1),
+    ]
+
+
+def test_a_variable_of_one_value_has_no_effect_to_report():
+    assert effects_of([row({"A": "1"}, 100)]) == []
+    assert effects_of([]) == []
