@@ -1,4 +1,4 @@
-"""Makes the demo's payload: four photograph-like JPEGs in a flat .tar.gz, with a manifest beside it.
+"""Makes the demo's payload: four photograph-like JPEGs in a flat .tar.gz, and its manifest.
 
     python payloads/make_images.py --out payloads/images.tar.gz
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from rightsizer.analysis.figures import Interval
@@ -41,7 +42,7 @@ def row(
         price_basis="",
         cost_per_inference_usd=None,
         cost_per_inference_usd_ci=None,
-        fleet=Fleet(1, None, maximum, None, None, None, None),
+        fleet=Fleet(1, None, maximum, None, None, None, None, None),
         p_best=None,
         tied_with_best=None,
         cpu_utilization_percent=None,
@@ -117,7 +118,7 @@ def test_a_row_without_an_interval_leaves_the_effect_unclear():
 
 def test_a_lower_bound_leaves_the_effect_unclear():
     rows = two_by_two(100, 110, 300, 330)
-    object.__setattr__(rows[0], "max_invocations_per_min_ci", (95.0, None))
+    rows[0] = replace(rows[0], max_invocations_per_min_ci=(95.0, None))
     assert {effect.verdict for effect in effects_of(rows)} == {"unclear"}
 
 

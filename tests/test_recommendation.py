@@ -98,11 +98,9 @@ def codes(row: Recommendation) -> list[str]:
 
 @pytest.mark.parametrize("row", GOLDEN, ids=lambda r: f"{r['instance_type']}-{r['environment']}")
 def test_published_costs_per_inference_come_out_to_the_printed_digits(row):
-    printed = row["cost_per_inference_usd"]
-    digits = len(f"{printed:e}".split("e")[0].rstrip("0").replace(".", ""))
     cost = cost_per_inference_usd(row["cost_per_hour_usd"], row["max_invocations_per_min"])
-    # 2.794e-05: three digits after the point
-    assert float(f"{cost:.{max(digits, 4) - 1}e}") == printed
+    # printed with four digits: 2.794e-05
+    assert float(f"{cost:.3e}") == row["cost_per_inference_usd"]
 
 
 @pytest.mark.parametrize(
@@ -159,7 +157,9 @@ def test_a_published_fleet_row_comes_from_one_instance_and_its_target(row):
         (111, target(300), 3),
         # exactly three carry it, whatever the division rounds to
         (100, target(300), 3),
-        (0.1, target(0.3), 3),
+        (100, target(210, max_utilisation_ratio=0.7), 3),
+        # 63.7 / (13 * 0.7) is 7.000000000000001
+        (13, target(63.7, max_utilisation_ratio=0.7), 7),
         # one is enough
         (1000, target(300), 1),
         # but no fewer than min_instances
@@ -177,11 +177,13 @@ def test_the_instance_count_is_the_smallest_fleet_that_carries_the_target(one_ma
 
 
 def test_a_fleets_figures_are_those_of_all_its_instances():
-    fleet = fleet_of(100.0, Price(0.5, "yours"), target(300, spare_instances=1))
+    fleet = fleet_of(100.0, (90.0, None), Price(0.5, "yours"), target(300, spare_instances=1))
     assert fleet.instance_count == 4
     # 300 / 70 = 4.3, and one spare
     assert fleet.instance_count_at_70_percent == 6
     assert fleet.max_invocations_per_min == 400.0
+    # the interval too, its open end staying open
+    assert fleet.max_invocations_per_min_ci == (360.0, None)
     assert fleet.cost_per_hour_usd == 2.0
     # 730 hours
     assert fleet.cost_per_month_usd == 1460.0
@@ -191,7 +193,7 @@ def test_a_fleets_figures_are_those_of_all_its_instances():
 
 
 def test_without_a_target_the_fleet_is_one_instance_at_full_load():
-    fleet = fleet_of(100.0, Price(0.5, "yours"), None)
+    fleet = fleet_of(100.0, None, Price(0.5, "yours"), None)
     assert (fleet.instance_count, fleet.instance_count_at_70_percent) == (1, None)
     assert (fleet.cost_per_hour_usd, fleet.cost_per_month_usd) == (0.5, 365.0)
     assert fleet.cost_per_inference_at_target_usd is None
@@ -199,7 +201,7 @@ def test_without_a_target_the_fleet_is_one_instance_at_full_load():
 
 
 def test_without_a_price_a_fleet_has_a_size_and_no_costs():
-    fleet = fleet_of(100.0, Price(None, ""), target(300))
+    fleet = fleet_of(100.0, None, Price(None, ""), target(300))
     assert (fleet.instance_count, fleet.utilisation_at_target_ratio) == (3, 1.0)
     assert fleet.cost_per_hour_usd is None
     assert fleet.cost_per_month_usd is None
@@ -433,3 +435,14 @@ def test_a_trial_that_is_still_running_is_neither():
 
 def test_no_trials_are_no_recommendations():
     assert recommend([], lambda _: OWN, target()) == ([], [])
+
+
+def test_a_fleets_interval_is_that_many_times_one_instances():
+    two = target(1500)
+    fleet = fleet_of(834.0, (801.0, 868.0), Price(None, ""), two)
+    assert (fleet.instance_count, fleet.max_invocations_per_min_ci) == (2, (1602.0, 1736.0))
+    assert fleet_of(834.0, (801.0, None), Price(None, ""), two).max_invocations_per_min_ci == (
+        1602.0,
+        None,
+    )
+    assert fleet_of(834.0, None, Price(None, ""), two).max_invocations_per_min_ci is None

@@ -70,8 +70,8 @@ def levels(steps: tuple[Step, ...]) -> list[tuple[float, list[tuple[float, int]]
         # a slow spawn rate: one user in four minutes
         (1, 0.25, 239, 1),
         (1, 0.25, 240, 2),
-        # seven a minute: the third comes at 180/7 s although 7 * (180/7) / 60 rounds below 3
-        (1, 7, 180 / 7, 4),
+        # 13 a minute: the first comes at 60/13 s although 13 * (60/13) / 60 rounds below 1
+        (1, 13, 60 / 13, 2),
         # two a second
         (1, 120, 10.5, 22),
     ],

@@ -519,6 +519,12 @@ def test_a_server_that_listens_on_a_fixed_port_needs_no_placeholder(load):
     assert load(job(server="server: {command: [serve], port: 8080}")).server.port == 8080
 
 
+def test_replies_of_exactly_one_length_may_be_asked_for(load):
+    server = 'server: {command: ["{port}"], response: {min_bytes: 8, max_bytes: 8}}'
+    response = load(job(server=server)).server.response
+    assert (response.min_bytes, response.max_bytes) == (8, 8)
+
+
 def test_hooks_go_with_a_url(load):
     server = load(
         job(server='server: {url: "http://10.0.0.5:8000/", hooks: {before_trial: [reset, now]}}')

@@ -100,3 +100,41 @@ def test_a_month_is_a_twelfth_of_a_year_of_hours():
 
 def test_rates_per_second_become_rates_per_minute():
     assert units.per_min(2.5) == 150.0
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "-"), (0.922, "$0.922"), (0.1, "$0.1"), (27.20125, "$27.2"), (1234.5, "$1,234.50")],
+)
+def test_an_hourly_price_shows_four_digits_as_price_lists_do(value, text):
+    assert units.hourly_usd(value) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(300.0, "300"), (1650, "1,650"), (12.5, "12.5")])
+def test_a_users_number_is_shown_as_it_was_given(value, text):
+    assert units.given(value) == text
+
+
+@pytest.mark.parametrize(
+    ("ratio", "text"), [(0.012, "1.2 %"), (0.01, "1 %"), (0.004, "0.4 %"), (0.12345, "12.3 %")]
+)
+def test_a_small_ratio_keeps_the_digits_that_tell_it_from_its_limit(ratio, text):
+    assert units.fine_percent(ratio) == text
+
+
+@pytest.mark.parametrize(("ratio", "text"), [(1.5249, "x1.52"), (0.5, "x0.50"), (0.0123, "x0.012")])
+def test_a_factor_shows_hundredths(ratio, text):
+    assert units.factor(ratio) == text
+
+
+@pytest.mark.parametrize(
+    ("bounds", "text"),
+    [((1.4, 1.651), "1.40 to 1.65"), (None, "-"), ((1.4, None), "-"), ((None, 1.4), "-")],
+)
+def test_an_interval_of_factors_needs_both_ends(bounds, text):
+    assert units.factors(bounds) == text
+
+
+@pytest.mark.parametrize(("number", "text"), [(1, "1 trial"), (2, "2 trials"), (0, "0 trials")])
+def test_things_are_counted_in_singular_and_plural(number, text):
+    assert units.counted(number, "trial") == text

@@ -9,6 +9,7 @@ import gzip
 import io
 import os
 import shutil
+import stat
 import tarfile
 import tempfile
 import zlib
@@ -24,6 +25,13 @@ from rightsizer.units import BYTES_PER_GIB
 BLOCK_BYTES = 1 << 20
 HEADER_BYTES = 1536
 """What a member may cost beside its content before it counts: a header, and one for a long name."""
+MAX_NAME_BYTES, MAX_PART_BYTES, MAX_DEPTH = 1024, 255, 32
+MAX_META_BYTES = 1 << 16
+"""Of a header that describes another: a long name, a pax record. It is read into memory whole."""
+META_TYPES = (
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+)
 
 
 @dataclass(frozen=True)
@@ -115,9 +123,11 @@ def _extract(path: Path, folder: Path, limits: ArchiveLimits) -> None:
 class _Metered:
     """The unpacked stream, counted: a bomb is noticed while it goes off, not afterwards."""
 
-    def __init__(self, path: Path, stream: gzip.GzipFile, limits: ArchiveLimits) -> None:
+    def __init__(
+        self, path: Path, stream: gzip.GzipFile, packed_bytes: int, limits: ArchiveLimits
+    ) -> None:
         self._path, self._stream, self._limits = path, stream, limits
-        self._packed_bytes = max(1, path.stat().st_size)
+        self._packed_bytes = max(1, packed_bytes)
         self._read_bytes = 0
 
     def read(self, size: int = -1) -> bytes:
@@ -134,6 +144,24 @@ class _Metered:
         return data
 
 
+class _StrictHeader(tarfile.TarInfo):
+    """A header that ends the reading where it is broken: `tarfile` takes one for the archive's end,
+    and files go missing without a word."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _StrictHeader:
+        """As its parent's, or ReadError."""
+        try:
+            info = super().frombuf(buf, encoding, errors)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(str(error) or "broken header") from None
+        if info.size < 0 or (info.type in META_TYPES and info.size > MAX_META_BYTES):
+            raise tarfile.ReadError("a header of impossible size")
+        return info
+
+
 def _too_big(path: Path, limits: ArchiveLimits) -> InputError:
     why = f"it unpacks to over {limits.max_bytes / BYTES_PER_GIB:g} GiB"
     return InputError(f"{path} is refused", why, "make it smaller")
@@ -144,13 +172,17 @@ def _members(
     path: Path, limits: ArchiveLimits
 ) -> Iterator[Iterator[tuple[str, tarfile.TarInfo, IO[bytes]]]]:
     """The checked members of an archive, one after the other; every failure as InputError."""
+    packed_bytes = regular_file_bytes(path)
     try:
         with gzip.open(path, "rb") as stream:
-            metered = _Metered(path, stream, limits)
-            with tarfile.open(fileobj=cast(IO[bytes], metered), mode="r|") as archive:
+            metered = _Metered(path, stream, packed_bytes, limits)
+            with tarfile.open(
+                fileobj=cast(IO[bytes], metered), mode="r|", tarinfo=_StrictHeader
+            ) as archive:
                 yield _checked(path, archive, limits)
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist", "", "give the path of a .tar.gz file") from None
+            # The checksum comes last.
+            while metered.read():
+                pass
     except gzip.BadGzipFile:
         raise InputError(f"{path} is not gzip", "", "pack it with `tar -czf`") from None
     except EOFError:
@@ -158,16 +190,35 @@ def _members(
     except (tarfile.TarError, zlib.error) as error:
         todo = "pack it with `tar -czf`"
         raise InputError(f"{path} is not a readable tar archive", str(error), todo) from None
-    except IsADirectoryError:
-        raise InputError(f"{path} is a folder", "", "pack it with `tar -czf`") from None
-    except PermissionError as error:
-        raise InputError(f"cannot read {path}", error.strerror or "", "mend permissions") from None
+
+
+def regular_file_bytes(path: Path) -> int:
+    """The size of a file that can be read to its end.
+
+    Raises:
+        InputError: there is none: it is missing, a folder, a device, or not ours to read.
+    """
+    try:
+        found = path.stat()
+        if stat.S_ISREG(found.st_mode):
+            path.open("rb").close()
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist", "", "mend the path, or make the file") from None
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise InputError(f"cannot read {path}", why, "mend the path or permissions") from None
+    if stat.S_ISDIR(found.st_mode):
+        raise InputError(f"{path} is a folder", "", "pack it with `tar -czf`")
+    if not stat.S_ISREG(found.st_mode):
+        raise InputError(f"{path} is not a regular file", "", "give the path of a file")
+    return found.st_size
 
 
 def _checked(
     path: Path, archive: tarfile.TarFile, limits: ArchiveLimits
 ) -> Iterator[tuple[str, tarfile.TarInfo, IO[bytes]]]:
-    seen: set[str] = set()
+    files: set[str] = set()
+    folders: set[str] = set()
     total_bytes = count = 0
     for info in archive:
         # A tar stream keeps every header; 10^6 of them would be a bomb of their own.
@@ -182,9 +233,12 @@ def _checked(
         name = _safe_name(path, info)
         if name in ("", ".") or _is_finder_litter(name):
             continue
-        if info.isfile() and name in seen:
-            raise InputError(f"{path} holds {name} twice", "", "pack each file once")
-        seen.add(name)
+        parents = {str(parent) for parent in PurePosixPath(name).parents}
+        if name in files or (info.isfile() and name in folders) or parents & files:
+            raise InputError(f"{path} holds {name!r} twice", "", "pack each file once")
+        folders |= parents if info.isfile() else {*parents, name}
+        if info.isfile():
+            files.add(name)
         content = archive.extractfile(info) if info.isfile() else None
         yield name, info, content or io.BytesIO()
 
@@ -197,12 +251,22 @@ def _safe_name(path: Path, info: tarfile.TarInfo) -> str:
         raise InputError(what, f"member {info.name!r} has an absolute path", "pack relative paths")
     if ".." in name.parts:
         raise InputError(what, f"member {info.name!r} leads out of it", "pack without ..")
-    if "\0" in info.name:
-        raise InputError(what, f"member {info.name!r} has no valid name", "rename it")
+    if not _is_usable(name):
+        raise InputError(what, f"member {info.name[:80]!r} has no usable name", "rename it")
     if not (info.isfile() or info.isdir()) or info.issparse():
         kind = "a link" if info.issym() or info.islnk() else "not a regular file"
         raise InputError(what, f"member {info.name!r} is {kind}", "pack files and folders only")
     return str(name)
+
+
+def _is_usable(name: PurePosixPath) -> bool:
+    """Whether files of this name can be made and shown."""
+    try:
+        sizes = [len(part.encode()) for part in name.parts]
+    except UnicodeEncodeError:
+        return False
+    fits = len(sizes) <= MAX_DEPTH and sum(sizes) <= MAX_NAME_BYTES
+    return fits and max(sizes, default=0) <= MAX_PART_BYTES and "\0" not in str(name)
 
 
 def _is_finder_litter(name: str) -> bool:

@@ -126,6 +126,8 @@ class Reason(StrEnum):
     HOOK_FAILED = "hook-failed"
     # invalid
     GENERATOR_LOST = "generator-lost"
+    GENERATOR_LIMITED = "generator-limited"
+    """In every step the generator was too busy to tell its own limits from the server's."""
     NO_SAMPLES = "no-samples"
     # interrupted
     ENGINE_LOST = "engine-lost"

@@ -88,6 +88,8 @@ class TrialEnded:
     reason: str | None
     detail: str
     max_invocations_per_min: float | None
+    max_kind: str | None
+    basis: str | None
     percentile: str | None
     model_latency_ms: float | None
     wall_s: float

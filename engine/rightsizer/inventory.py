@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from rightsizer.catalog import InstanceType
 from rightsizer.documents import Document, Problem, Strict, problems_of, read_document
 from rightsizer.errors import ProblemsError
 from rightsizer.units import BYTES_PER_GIB
+
+MAX_CPU = 8191
+"""The highest CPU number Linux is built for."""
 
 Provenance = Literal["native", "emulated", "stand-in", "projected"]
 
@@ -56,7 +59,17 @@ class TlsFiles(Strict):
     key: str
 
 
-CpuList = Annotated[str, Field(pattern=r"^\d+(-\d+)?(,\d+(-\d+)?)*$")]
+def _cpu_list(text: str) -> str:
+    for part in text.split(","):
+        low, _, high = part.partition("-")
+        if int(low) > int(high or low) or int(high or low) > MAX_CPU:
+            raise ValueError(f"{part!r} names no CPUs; write lowest-highest, such as 0-3")
+    return text
+
+
+CpuList = Annotated[
+    str, Field(pattern=r"^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$"), AfterValidator(_cpu_list)
+]
 
 
 class HostSpec(Strict):
@@ -173,13 +186,17 @@ def place(
     if host.kind == "docker":
         raise NotRunnable("docker hosts come with a later release; use a process host")
     provenance, vcpus, memory_gib = _provided(kind, host, machine)
-    cores = [tuple(cpu for cpu in core if cpu not in taken) for core in machine.cores]
+    if vcpus < 1 or memory_gib <= 0:
+        raise NotRunnable(f"the size of {kind.name} is not known; give cpus and memory_gib")
+    # A core that another job has a thread of comes after those that are wholly free.
+    whole_first = sorted(machine.cores, key=lambda core: not taken.isdisjoint(core))
+    cores = [tuple(cpu for cpu in core if cpu not in taken) for core in whole_first]
     cores = [core for core in cores if core]
     generator = _generator_cpus(host, cores)
     allowed = set(parse_cpus(host.server_cpus)) if host.server_cpus else None
     pool = _one_thread_first(cores, generator, allowed)
     if vcpus > len(pool):
-        usable = sum(len(core) for core in cores)
+        usable = len(pool)
         busy = f", {len(taken)} of them leased to other jobs" if taken else ""
         raise NotRunnable(f"{kind.name} needs {vcpus} CPUs and {usable} may be used here{busy}")
     server = tuple(sorted(pool[:vcpus]))
@@ -189,7 +206,7 @@ def place(
         provenance=provenance,
         memory_bytes=int(memory_gib * BYTES_PER_GIB),
         co_located=_share_a_core(server, generator, machine) or not machine.can_pin,
-        shared_core=_siblings_busy(server, generator, machine),
+        shared_core=_siblings_busy(server, {*generator, *taken}, machine),
     )
 
 
@@ -231,7 +248,8 @@ def _generator_cpus(host: HostSpec, cores: Sequence[tuple[int, ...]]) -> tuple[i
         return wanted
     if not cores:
         raise NotRunnable("every CPU here is leased to other jobs; wait for one to end")
-    return cores[0]
+    reserved = set(parse_cpus(host.server_cpus)) if host.server_cpus else set()
+    return next((core for core in cores if reserved.isdisjoint(core)), cores[0])
 
 
 def _one_thread_first(
@@ -252,10 +270,10 @@ def _share_a_core(server: Sequence[int], generator: Sequence[int], machine: Mach
     return any(set(core) & set(server) and set(core) & set(generator) for core in machine.cores)
 
 
-def _siblings_busy(server: Sequence[int], generator: Sequence[int], machine: Machine) -> bool:
-    """Whether two of the server's CPUs, or one and the generator's, are one physical core."""
+def _siblings_busy(server: Sequence[int], others: set[int], machine: Machine) -> bool:
+    """Whether two of the server's CPUs, or one and another's, are one physical core."""
     return any(
-        len(set(core) & set(server)) > 1 or (set(core) & set(server) and set(core) & set(generator))
+        len(set(core) & set(server)) > 1 or (set(core) & set(server) and set(core) & others)
         for core in machine.cores
         if len(core) > 1
     )

@@ -24,6 +24,7 @@ def conditions_of(spec: JobSpec, request: Request, placement: Placement) -> Cond
         payload_names=[body.name for body in request.bodies],
         vcpus=len(placement.server_cpus),
         memory_bytes=placement.memory_bytes,
+        merges_short=spec.traffic.type in ("phases", "stairs"),
     )
 
 
@@ -72,7 +73,11 @@ def state_by_figures(record: TrialRecord) -> TrialRecord:
         detail = f"all {requests.attempted} requests timed out or failed"
         return replace(record, state=TrialState.FAILED, reason=Reason.HUNG, detail=detail)
     judged = [step for step in record.steps if step.verdict != "invalid"]
-    if judged and all(step.verdict == "over-errors" for step in judged):
+    if not judged:
+        detail = "the generator was too busy in every step"
+        state, reason = TrialState.INVALID, Reason.GENERATOR_LIMITED
+        return replace(record, state=state, reason=reason, detail=detail)
+    if all(step.verdict == "over-errors" for step in judged):
         detail = record.figures.limit_detail
         return replace(record, state=TrialState.FAILED, reason=Reason.ERRORS, detail=detail)
     return record

@@ -40,6 +40,7 @@ def _line(job: Job) -> JobLine:
         succeeded=sum(trial.state is TrialState.SUCCEEDED for trial in job.trials),
         best=None if best is None else f"{best.instance_type} {best.environment_text}".strip(),
         max_invocations_per_min=None if best is None else best.max_invocations_per_min,
+        basis=None if best is None else best.basis,
     )
 
 

@@ -12,9 +12,15 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, ValidationError
 
-from rightsizer.archives import PAYLOAD_LIMITS, ArchiveLimits, read_members
+from rightsizer.archives import (
+    PAYLOAD_LIMITS,
+    ArchiveLimits,
+    read_members,
+    regular_file_bytes,
+)
 from rightsizer.documents import Document, Problem, Strict, problems_of, read_document
 from rightsizer.errors import InputError, ProblemsError
+from rightsizer.units import BYTES_PER_GIB
 
 ARCHIVE_SUFFIXES = (".tar.gz", ".tgz")
 BLOCK = 4096
@@ -77,11 +83,10 @@ def load_payloads(
         ProblemsError: its manifest is wrong.
     """
     if not path.name.endswith(ARCHIVE_SUFFIXES):
-        try:
-            body = path.read_bytes()
-        except OSError as error:
-            why = error.strerror or str(error)
-            raise InputError(f"cannot read {path}", why, "give the path of a file") from None
+        if regular_file_bytes(path) > limits.max_bytes:
+            why = f"it is over {limits.max_bytes / BYTES_PER_GIB:g} GiB"
+            raise InputError(f"{path} is refused", why, "make it smaller")
+        body = path.read_bytes()
         one = Payload(path.name, body, content_type)
         return PayloadSet((one,), hashlib.sha256(body).hexdigest())
     members = sorted(read_members(path, limits), key=lambda member: member.name)
@@ -90,8 +95,8 @@ def load_payloads(
         digest = hashlib.file_digest(file, "sha256")
     manifest_path = _manifest_path(path)
     if manifest_path.exists():
-        digest.update(manifest_path.read_bytes())
         payloads = _described(payloads, read_document(manifest_path))
+        digest.update(manifest_path.read_bytes())
     return PayloadSet(payloads, digest.hexdigest())
 
 
@@ -130,7 +135,7 @@ def _described(payloads: Sequence[Payload], document: Document) -> tuple[Payload
         at = ("files", name)
         if name not in bodies:
             problems.append(Problem(at, "the archive has no such file; remove it"))
-        elif said.sha256 and hashlib.sha256(bodies[name]).hexdigest() != said.sha256:
+        elif said.sha256 and hashlib.sha256(bodies[name]).hexdigest() != said.sha256.lower():
             message = "the file in the archive is another one; make both again"
             problems.append(Problem((*at, "sha256"), message))
     if problems:

@@ -39,6 +39,7 @@ class Fleet:
     instance_count: int
     instance_count_at_70_percent: int | None
     max_invocations_per_min: float
+    max_invocations_per_min_ci: Interval | None
     cost_per_hour_usd: float | None
     cost_per_month_usd: float | None
     cost_per_inference_at_target_usd: float | None
@@ -105,7 +106,9 @@ def instance_count(max_per_min: float, target: TargetSpec | None) -> int:
     return max(target.min_instances, needed) + target.spare_instances
 
 
-def fleet_of(max_per_min: float, price: Price, target: TargetSpec | None) -> Fleet:
+def fleet_of(
+    max_per_min: float, ci: Interval | None, price: Price, target: TargetSpec | None
+) -> Fleet:
     """The fleet arithmetic of one candidate's maximum and price."""
     count = instance_count(max_per_min, target)
     fleet_max = count * max_per_min
@@ -121,6 +124,7 @@ def fleet_of(max_per_min: float, price: Price, target: TargetSpec | None) -> Fle
         instance_count=count,
         instance_count_at_70_percent=at_70,
         max_invocations_per_min=fleet_max,
+        max_invocations_per_min_ci=_times(ci, count),
         cost_per_hour_usd=per_hour,
         cost_per_month_usd=None if per_hour is None else per_hour * HOURS_PER_MONTH,
         cost_per_inference_at_target_usd=at_target,
@@ -188,7 +192,7 @@ def _recommendation(
         if per_hour is None
         else cost_per_inference_usd(per_hour, maximum),
         cost_per_inference_usd_ci=_cost_interval(per_hour, ci),
-        fleet=fleet_of(maximum, price, target),
+        fleet=fleet_of(maximum, ci, price, target),
         p_best=None,
         tied_with_best=None,
         cpu_utilization_percent=figures.cpu_utilization_percent,
@@ -196,6 +200,13 @@ def _recommendation(
         curve=figures.curve,
         doubts=(*_count_doubts(maximum, ci, target), *_price_doubts(trial, price), *figures.doubts),
     )
+
+
+def _times(ci: Interval | None, count: int) -> Interval | None:
+    if ci is None:
+        return None
+    low, high = ci
+    return (None if low is None else low * count, None if high is None else high * count)
 
 
 def _cost_interval(per_hour_usd: float | None, ci: Interval | None) -> Interval | None:

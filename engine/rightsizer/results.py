@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rightsizer.analysis.figures import Doubt
 from rightsizer.effects import Effect
-from rightsizer.errors import ExitCode, TrialState
+from rightsizer.errors import ExitCode
 from rightsizer.recommendation import Recommendation, Rejection
 from rightsizer.trials import TrialRecord
 
@@ -58,8 +58,7 @@ class Job:
     @property
     def exit_code(self) -> ExitCode:
         """What `rightsizer run` ends with for this result."""
-        measured = (TrialState.SUCCEEDED, TrialState.STOPPED)
-        valid = [t for t in self.trials if t.state in measured and t.figures is not None]
+        valid = [trial for trial in self.trials if trial.is_valid]
         if not valid:
             return ExitCode.NO_VALID_MEASUREMENT
         if not self.recommendations:
@@ -94,6 +93,7 @@ class JobLine:
     best: str | None
     """Instance type and environment of the first recommendation."""
     max_invocations_per_min: float | None
+    basis: str | None
 
 
 def reference_row(job: Job, row: Recommendation) -> dict[str, Any]:

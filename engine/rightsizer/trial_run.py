@@ -246,6 +246,8 @@ class Trial:
                 reason=None if self.record.reason is None else self.record.reason.value,
                 detail=self.record.detail or (figures.limit_detail if figures else ""),
                 max_invocations_per_min=figures.max_invocations_per_min if figures else None,
+                max_kind=figures.max_kind if figures else None,
+                basis=figures.basis if figures else None,
                 percentile=figures.percentile if figures else None,
                 model_latency_ms=figures.model_latency_ms if figures else None,
                 wall_s=self.record.wall_s,

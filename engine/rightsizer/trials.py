@@ -48,3 +48,9 @@ class TrialRecord:
     sample_files: tuple[str, ...] = ()
     """Relative to the job's folder."""
     wall_s: float = 0.0
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether it measured anything: within the limits or not."""
+        ended = self.state in (TrialState.SUCCEEDED, TrialState.STOPPED)
+        return ended and any(step.verdict != "invalid" for step in self.steps)

@@ -52,6 +52,11 @@ def usd(value: float | None) -> str:
     return f"${value:,.2f}" if abs(value) >= 1 else f"${value:.4g}"
 
 
+def hourly_usd(value: float | None) -> str:
+    """A price an hour: four significant digits, as price lists give them."""
+    return ABSENT if value is None else f"${value:,.4g}" if value < 1000 else f"${value:,.2f}"
+
+
 def percent(ratio: float | None) -> str:
     """A 0..1 ratio as a whole percentage."""
     return ABSENT if ratio is None else f"{100 * ratio:.0f} %"
@@ -93,16 +98,6 @@ def factors(bounds: tuple[float | None, float | None] | None) -> str:
 
 def _hundredths(ratio: float) -> str:
     return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.2g}"
-
-
-def scaled(
-    bounds: tuple[float | None, float | None] | None, times: float
-) -> tuple[float | None, float | None] | None:
-    """An interval of one instance as that of `times` of them."""
-    if bounds is None:
-        return None
-    low, high = bounds
-    return (None if low is None else low * times, None if high is None else high * times)
 
 
 def counted(number: int, noun: str) -> str:

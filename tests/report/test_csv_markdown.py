@@ -9,7 +9,7 @@ from io import StringIO
 from rightsizer.recommendation import Price
 from rightsizer.report.csv_file import job_csv
 from rightsizer.report.markdown import job_markdown
-from rightsizer.report.sentence import closing_sentence
+from rightsizer.report.sentence import finding
 from rightsizer.results import COLUMNS
 
 from .jobs import assert_golden, failed, make_job, measured, variables
@@ -65,10 +65,11 @@ def test_the_demo_as_markdown_reads_as_the_golden_page():
     assert_golden("job.md", job_markdown(make_job()) + "\n")
 
 
-def test_markdown_has_the_sentence_and_every_section():
+def test_markdown_has_the_finding_and_every_section():
     page = job_markdown(make_job())
     assert page.startswith("# resnet50-threads\n")
-    assert closing_sentence(make_job()) in page
+    assert finding(make_job()) in page
+    assert "Next:" not in page
     headings = [line for line in page.splitlines() if line.startswith("## ")]
     assert headings == [
         "## Recommendations",

@@ -6,7 +6,7 @@ import re
 
 import pytest
 from rightsizer.report.layout import aligned, filled, folded, label, one_line
-from rightsizer.units import counted, factor, factors, fine_percent, given, scaled
+from rightsizer.units import counted, factor, factors, fine_percent, given
 
 
 @pytest.mark.parametrize(
@@ -65,12 +65,6 @@ def test_an_interval_of_factors_needs_both_its_ends():
     assert factors((1.4, 1.651)) == "1.40 to 1.65"
     assert factors((1.4, None)) == "-"
     assert factors(None) == "-"
-
-
-def test_a_fleets_interval_is_that_many_times_one_instances():
-    assert scaled((801.0, 868.0), 3) == (2403.0, 2604.0)
-    assert scaled((801.0, None), 2) == (1602.0, None)
-    assert scaled(None, 2) is None
 
 
 @pytest.mark.parametrize(("ratio", "text"), [(0.01, "1 %"), (0.004, "0.4 %"), (1.0, "100 %")])

@@ -39,6 +39,8 @@ def trial_ended(number: int) -> events.TrialEnded:
         None if trial.reason is None else trial.reason.value,
         trial.detail,
         None if figures is None else figures.max_invocations_per_min,
+        None if figures is None else figures.max_kind,
+        None if figures is None else figures.basis,
         None if figures is None else figures.percentile,
         None if figures is None else figures.model_latency_ms,
         trial.wall_s,
@@ -173,7 +175,7 @@ def test_a_terminal_keeps_a_line_of_each_finished_trial(terminal):
     with progress_display(terminal, is_terminal=True) as show:
         for event in a_trial():
             show(event)
-    assert "548/min  P95 243 ms" in terminal.getvalue()
+    assert "548/min closed  P95 243 ms" in terminal.getvalue()
 
 
 def test_nothing_is_drawn_before_the_first_event(terminal):

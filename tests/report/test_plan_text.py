@@ -52,8 +52,11 @@ JOBS = [
         3,
         "local.1cpu OMP_NUM_THREADS=1 TF_ENABLE_ONEDNN_OPTS=1",
         834.2,
+        "closed",
     ),
-    JobLine("other-0a0b0c0d", "other", "running", "2025-11-23T09:41:00+00:00", 2, 0, None, None),
+    JobLine(
+        "other-0a0b0c0d", "other", "running", "2025-11-23T09:41:00+00:00", 2, 0, None, None, None
+    ),
 ]
 
 
@@ -80,6 +83,13 @@ def test_a_candidate_that_cannot_run_says_why():
     assert text.startswith("resnet50-threads: 5 candidates, 4 trials, about 3 min 40 s\n")
 
 
+def test_a_server_that_shares_the_generators_core_is_told_beforehand():
+    trial = replace(PLAN.trials[0], placement=replace(PLACEMENT, co_located=True))
+    text = plan_table(replace(PLAN, trials=(trial, trial)), SPEC, None)
+    assert text.count("  co-located: local.1cpu shares a physical core with the generator") == 1
+    assert "co-located" not in plan_table(PLAN, SPEC, None)
+
+
 def test_a_plan_of_nothing_has_no_empty_table():
     text = plan_table(replace(PLAN, trials=()), SPEC, 80)
     assert "InstanceType" not in text
@@ -96,7 +106,7 @@ def test_no_stored_jobs_say_how_to_get_one():
     assert jobs_table([], None) == "No jobs are stored. Next: rightsizer run JOB.yaml"
 
 
-@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("width", [76, 80, 120])
 def test_lists_fit_their_terminal(width):
     for text in (jobs_table(JOBS, width), plan_table(PLAN, SPEC, width)):
         assert max(map(len, text.splitlines())) <= width
@@ -104,17 +114,18 @@ def test_lists_fit_their_terminal(width):
 
 
 def test_instance_types_show_their_price_with_its_basis():
+    intel = "Intel Skylake/Cascade Lake 8124M/8275CL"
+    four = InstanceType("ml.g4dn.12xlarge", 48, 192.0, accelerator="T4", accelerator_count=4)
     rows = [
         (InstanceType("local.1cpu", 1, 11.7, processor="this machine"), None),
-        (InstanceType("ml.c5.large", 2, 4.0, price_basis="corroborated"), 0.102),
-        (
-            InstanceType("ml.g4dn.12xlarge", 48, 192.0, accelerator="T4", accelerator_count=4),
-            4.89,
-        ),
+        (InstanceType("ml.c5.large", 2, 4.0, processor=intel, price_basis="corroborated"), 0.102),
+        (four, 4.89),
     ]
     lines = instance_types_table(rows, None).splitlines()
-    assert re.split(r" {2,}", lines[1]) == [
-        "local.1cpu", "1", "11.7", "-", "-", "-", "this machine",
-    ]  # fmt: skip
-    assert re.split(r" {2,}", lines[2])[4:6] == ["$0.102", "corroborated"]
-    assert re.split(r" {2,}", lines[3])[3:5] == ["4 x T4", "$4.89"]
+    cells = [re.split(r" {2,}", line) for line in lines[1:]]
+    assert cells[0] == ["local.1cpu", "1", "11.7", "-", "-", "-", "this machine"]
+    assert cells[1][4:] == ["$0.102", "corroborated", intel]
+    assert cells[2][3:5] == ["4 x T4", "$4.89"]
+    narrow, wide = instance_types_table(rows, 80), instance_types_table(rows, 120)
+    assert ("Processor" in narrow, "Processor" in wide) == (False, True)
+    assert len(narrow.splitlines()) == len(wide.splitlines()) == 5

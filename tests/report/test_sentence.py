@@ -132,6 +132,14 @@ def test_when_nothing_meets_the_limits_it_names_the_nearest_and_what_to_try():
     )
 
 
+def test_a_limit_that_no_load_can_meet_is_said_to_be_one():
+    trial = over_limit(1, {})
+    assert trial.figures is not None
+    floor = (doubts.below_floor(118.2, 50.0),)
+    trial = replace(trial, figures=replace(trial.figures, doubts=floor))
+    assert "no load can meet it; raise the limit. " in closing_sentence(make_job((trial,)))
+
+
 def test_when_errors_are_the_trouble_it_points_to_the_servers_log():
     trial = measured(
         1,

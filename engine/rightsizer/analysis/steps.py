@@ -50,6 +50,8 @@ class Conditions:
     payload_names: Sequence[str]
     vcpus: int
     memory_bytes: int
+    merges_short: bool = True
+    """Whether neighbouring closed steps of few samples are merged: those of phases and stairs."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def judge_steps(
         for record, window in zip(records, windows, strict=True)
     ]
     short = [
-        record.step.mode == "closed" and n < MIN_STEP_SAMPLES
+        conditions.merges_short and record.step.mode == "closed" and n < MIN_STEP_SAMPLES
         for record, n in zip(records, counts, strict=True)
     ]
     return [

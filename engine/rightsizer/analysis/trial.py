@@ -17,7 +17,7 @@ from rightsizer.analysis.figures import (
 )
 from rightsizer.inventory import Placement
 from rightsizer.spec import LimitSpec, Traffic
-from rightsizer.units import milliseconds, per_min, significant
+from rightsizer.units import fine_percent, milliseconds, per_min
 
 FLAT_GAIN_RATIO = 0.05
 """Throughput is flat when more users bring less than this above the best before."""
@@ -152,8 +152,8 @@ def _why_none(steps: Sequence[StepFigures], limit: LimitSpec) -> str:
         return "no invocation was completed in a step's measured part"
     best = min(wrong, key=lambda step: step.error_ratio)
     return (
-        f"{significant(100 * best.error_ratio)} % errors at {best.label}, "
-        f"over the limit of {significant(100 * limit.max_error_ratio)} %"
+        f"{fine_percent(best.error_ratio)} errors at {best.label}, "
+        f"over the limit of {fine_percent(limit.max_error_ratio)}"
     )
 
 

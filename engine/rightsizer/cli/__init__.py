@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import traceback
 
@@ -31,6 +32,10 @@ app.command("instance-types")(instance_types.instance_types)
 def main() -> None:
     """Run the command line; every error is one line on standard error, with its exit code."""
     verbose = "--verbose" in sys.argv
+    # A terminal that cannot show a line's corner gets a question mark, not a traceback.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         app(standalone_mode=True)
     except RightsizerError as error:

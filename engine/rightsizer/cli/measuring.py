@@ -33,8 +33,10 @@ def measure(
 
     require_writable(json_target)
     switch = StopSwitch()
-    signals = _Signals(switch)
-    with progress_display(sys.stderr, is_terminal=sys.stderr.isatty()) as show:
+    is_terminal = sys.stderr.isatty()
+    signals = _Signals(switch, shown_by_display=is_terminal)
+    display = progress_display(sys.stderr, is_terminal=is_terminal, notice=lambda: signals.notice)
+    with display as show:
 
         def on_event(event: Event) -> None:
             if isinstance(event, JobStarted) and json_target != "-":
@@ -54,8 +56,10 @@ def measure(
 class _Signals:
     """First Ctrl-C ends the step and saves, the second stops the trial, the third abandons."""
 
-    def __init__(self, switch: StopSwitch) -> None:
+    def __init__(self, switch: StopSwitch, *, shown_by_display: bool) -> None:
         self._switch = switch
+        self._shown_by_display = shown_by_display
+        self.notice = ""
         self.exit_code: ExitCode | None = None
         signal.signal(signal.SIGINT, self._interrupt)
         signal.signal(signal.SIGTERM, self._terminate)
@@ -67,8 +71,10 @@ class _Signals:
             # The guardian ends server and generator when this process is gone.
             os._exit(ExitCode.INTERRUPTED)
         said = {1: "ending the step; again to stop at once", 2: "stopping; again to abandon"}
-        with suppress(OSError):
-            os.write(2, f"\n{said[presses]}\n".encode())
+        self.notice = said[presses]
+        if not self._shown_by_display:
+            with suppress(OSError):
+                os.write(2, f"{self.notice}\n".encode())
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
         self.exit_code = ExitCode.TERMINATED

@@ -45,6 +45,7 @@ def print_result(job: Job) -> None:
     from rightsizer.report.sentence import closing_sentence
     from rightsizer.report.table import result_table
 
-    print(result_table(job, terminal_width()))
+    width = terminal_width()
+    print(result_table(job, width))
     print()
-    print(closing_sentence(job))
+    print(closing_sentence(job, width))

@@ -9,11 +9,14 @@ import contextlib
 import fcntl
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from rightsizer.errors import EnvironmentFault
+
+LOOKS, LOOK_S = 5, 0.02
 
 
 def runtime_dir() -> Path:
@@ -59,15 +62,25 @@ def _hold(path: Path, cpu: int, owner: str) -> Iterator[None]:
         todo = "mend the permissions of its folder"
         raise EnvironmentFault(f"cannot lease CPU {cpu} by {path}", why, todo) from None
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not _lock(descriptor):
             holder = os.pread(descriptor, 200, 0).decode() or "another job"
             what = f"CPU {cpu} is leased to {holder}"
             todo = "wait for it to end, or start this job on other CPUs with taskset"
-            raise EnvironmentFault(what, "jobs never share CPUs", todo) from None
+            raise EnvironmentFault(what, "jobs never share CPUs", todo)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{owner} (process {os.getpid()})".encode(), 0)
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Whether the lock is ours now. A job that only looks (`leased_cpus`) has it for an instant."""
+    for _ in range(LOOKS):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            time.sleep(LOOK_S)
+        else:
+            return True
+    return False

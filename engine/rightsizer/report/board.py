@@ -22,10 +22,10 @@ from rightsizer.events import (
 )
 from rightsizer.report.layout import one_line
 from rightsizer.traffic.base import Progress
-from rightsizer.units import counted, duration, milliseconds, significant
+from rightsizer.units import counted, duration, fine_percent, milliseconds, significant
 
 BAR_WIDTH = 24
-RESULT_WIDTH = 19
+RESULT_WIDTH = len("at least 1,234/min closed  P95 1,234 ms")
 """Holds `548/min  P95 243 ms`: mostly, the names of finished trials stand in line."""
 
 
@@ -101,17 +101,18 @@ def rates(progress: Progress) -> str:
 def step_result(event: StepEnded) -> str:
     """What a step came to."""
     figures = event.figures
-    wrong = figures.requests.failed + figures.requests.timed_out + figures.requests.dropped
     return (
         f"{significant(figures.achieved_per_s)} invocations/s  "
-        f"P95 {milliseconds(figures.p95_ms)}  {counted(wrong, 'error')}  {figures.verdict}"
+        f"P95 {milliseconds(figures.p95_ms)}  {fine_percent(figures.error_ratio)} errors  "
+        f"{figures.verdict}"
     )
 
 
 def trial_result(event: TrialEnded) -> str:
     """What a trial came to, in short."""
     if event.max_invocations_per_min is not None:
-        found = f"{significant(event.max_invocations_per_min)}/min"
+        bound = "at least " if event.max_kind == "at_least" else ""
+        found = f"{bound}{significant(event.max_invocations_per_min)}/min {event.basis}"
         if event.percentile is not None:
             found += f"  {event.percentile} {milliseconds(event.model_latency_ms)}"
         return found if event.state == "succeeded" else f"{found}  {event.state}"

@@ -10,7 +10,7 @@ from rightsizer.recommendation import Recommendation
 from rightsizer.report.entries import DOUBTS_A_ROW, worst_first
 from rightsizer.report.layout import variables
 from rightsizer.results import COLUMNS, Job, reference_row
-from rightsizer.units import ABSENT, interval, milliseconds, scaled, significant, usd
+from rightsizer.units import ABSENT, hourly_usd, interval, milliseconds, significant, usd
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Column:
 
 
 _REFERENCE: dict[str, Callable[[Any], str]] = {
-    "CostPerHour": usd,
+    "CostPerHour": hourly_usd,
     "CostPerInference": usd,
     "EndpointName": str,
     "EnvironmentParameters": lambda environment: " ".join(variables(environment)) or ABSENT,
@@ -40,7 +40,7 @@ def _reference(header: str) -> Column:
 
 def fleet_interval(row: Recommendation) -> str:
     """The 95% interval of the fleet's maximum, as MaxInvocations is the fleet's."""
-    return interval(scaled(row.max_invocations_per_min_ci, row.fleet.instance_count))
+    return interval(row.fleet.max_invocations_per_min_ci)
 
 
 def price_basis(row: Recommendation) -> str:

@@ -1,4 +1,4 @@
-"""A job as a Markdown page: the sentence, the table, its evidence, and what the words mean."""
+"""A job as a Markdown page: the finding, the table, its evidence, and what the words mean."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rightsizer.report.columns import RESULT_COLUMNS, result_cells
 from rightsizer.report.entries import sections
 from rightsizer.report.layout import one_line
-from rightsizer.report.sentence import closing_sentence
+from rightsizer.report.sentence import finding
 from rightsizer.results import Job
 
 DEFINITIONS = (
@@ -58,7 +58,7 @@ def job_markdown(job: Job) -> str:
     blocks = [
         f"# {job.name}",
         f"Job `{job.id}`, {job.status}, created {job.created}. Samples: `{job.samples_dir}`.",
-        _escaped(closing_sentence(job)),
+        _escaped(finding(job)),
     ]
     if job.recommendations:
         headers = [column.header for column in RESULT_COLUMNS]

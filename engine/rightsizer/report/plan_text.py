@@ -4,38 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
-
 from rightsizer.catalog import InstanceType
 from rightsizer.inventory import format_cpus
 from rightsizer.plan import Plan, PlannedTrial
+from rightsizer.report.cells import Columns, Lines, fold_one, table_text, width_of
 from rightsizer.report.entries import Entry, Section, section_text
-from rightsizer.report.layout import aligned, drawn, label, one_line, variables
+from rightsizer.report.layout import aligned, label, one_line, variables
 from rightsizer.report.sentence import promise
 from rightsizer.results import JobLine
 from rightsizer.spec import JobSpec
-from rightsizer.units import ABSENT, counted, duration, given, significant, usd
+from rightsizer.units import ABSENT, counted, duration, given, hourly_usd, significant
 
-PLAN_HEADERS = (
-    "InstanceType",
-    "EnvironmentParameters",
-    "Host",
-    "ServerCPUs",
-    "GeneratorCPUs",
-    "Provenance",
-)
+PLAN_HEADERS = {
+    "InstanceType": "Instance type",
+    "EnvironmentParameters": "Environment",
+    "Host": "Host",
+    "ServerCPUs": "CPUs",
+    "GeneratorCPUs": "Generator",
+    "Provenance": "Provenance",
+}
+"""Whole, and as a terminal shows them."""
+TYPES_HEADERS = {
+    "InstanceType": "Instance type",
+    "VCPUs": "vCPUs",
+    "MemoryGiB": "GiB",
+    "Accelerator": "Accelerator",
+    "PricePerHour": "Price/hour",
+    "PriceBasis": "Price basis",
+    "Processor": "Processor",
+}
 JOBS_HEADERS = ("Job", "Status", "Created", "Succeeded", "Best", "MaxInvocations")
-TYPES_HEADERS = (
-    "InstanceType",
-    "VCPUs",
-    "MemoryGiB",
-    "Accelerator",
-    "PricePerHour",
-    "PriceBasis",
-    "Processor",
-)
+JOBS_TERMINAL_HEADERS = ("Job\ncreated", "Status\nsucceeded", "Best", "Max/min")
 
 
 def plan_table(plan: Plan, spec: JobSpec, width: int | None) -> str:
@@ -43,7 +42,12 @@ def plan_table(plan: Plan, spec: JobSpec, width: int | None) -> str:
     parts = [_summary(plan, spec)]
     if plan.trials:
         rows = [_trial_cells(trial) for trial in plan.trials]
-        parts.append(_table(PLAN_HEADERS, rows, width))
+        headers = list(PLAN_HEADERS)
+        if width is None:
+            parts.append("\n".join(aligned(headers, rows)))
+        else:
+            fold = headers.index("EnvironmentParameters")
+            parts.append(_terminal(list(PLAN_HEADERS.values()), rows, fold, width))
     parts += [section_text(section, width) for section in _sections(plan, spec)]
     return "\n\n".join(parts)
 
@@ -52,14 +56,28 @@ def jobs_table(jobs: Sequence[JobLine], width: int | None) -> str:
     """Stored jobs, one a row, in the order given."""
     if not jobs:
         return "No jobs are stored. Next: rightsizer run JOB.yaml"
-    return _table(JOBS_HEADERS, [_job_cells(row) for row in jobs], width)
+    if width is None:
+        return "\n".join(aligned(JOBS_HEADERS, [_job_cells(row) for row in jobs]))
+    rows = []
+    for row in jobs:
+        name, status, created, succeeded, best, maximum = _job_cells(row)
+        rows.append(
+            [f"{name}\n{created}", f"{status}\n{succeeded}", "\n".join(best.split()), maximum]
+        )
+    fold = JOBS_TERMINAL_HEADERS.index("Best")
+    return _terminal(JOBS_TERMINAL_HEADERS, rows, fold, width)
 
 
 def instance_types_table(
     priced: Sequence[tuple[InstanceType, float | None]], width: int | None
 ) -> str:
     """Instance types with what each costs, USD an hour."""
-    return _table(TYPES_HEADERS, [_type_cells(kind, price) for kind, price in priced], width)
+    rows = [_type_cells(kind, price) for kind, price in priced]
+    if width is None:
+        return "\n".join(aligned(list(TYPES_HEADERS), rows))
+    columns = _columns(list(TYPES_HEADERS.values()), rows)
+    # One line a row: where there is no room for the processors they go.
+    return table_text(columns if width_of(columns) <= width else columns[:-1], width)
 
 
 def _summary(plan: Plan, spec: JobSpec) -> str:
@@ -74,9 +92,15 @@ def _sections(plan: Plan, spec: JobSpec) -> list[Section]:
         Entry(label(r.candidate.instance_type, r.candidate.environment), one_line(r.why))
         for r in plan.refused
     )
+    sharing = {t.candidate.instance_type: None for t in plan.trials if t.placement.co_located}
+    co_located = [
+        Entry("co-located", f"{kind} shares a physical core with the generator") for kind in sharing
+    ]
     return [
         *([Section("Cannot run", refused)] if refused else []),
-        Section("Each trial", (Entry("traffic", _traffic(plan, spec)), *_wanted(spec))),
+        Section(
+            "Each trial", (Entry("traffic", _traffic(plan, spec)), *_wanted(spec), *co_located)
+        ),
     ]
 
 
@@ -116,7 +140,7 @@ def _job_cells(row: JobLine) -> list[str]:
         row.created,
         f"{row.succeeded} of {row.trials}",
         row.best or ABSENT,
-        significant(row.max_invocations_per_min),
+        f"{significant(row.max_invocations_per_min)} {row.basis or ''}".strip(),
     ]
 
 
@@ -127,19 +151,24 @@ def _type_cells(kind: InstanceType, price_per_hour_usd: float | None) -> list[st
         str(kind.vcpus),
         significant(kind.memory_gib),
         accelerator or ABSENT,
-        usd(price_per_hour_usd),
+        hourly_usd(price_per_hour_usd),
         ABSENT if price_per_hour_usd is None else kind.price_basis or ABSENT,
         kind.processor or ABSENT,
     ]
 
 
-def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> str:
-    """Fitted to a terminal, long cells folded; elsewhere one line a row."""
-    if width is None:
-        return "\n".join(aligned(headers, rows))
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
-    for header in headers:
-        table.add_column(Text(header, "bold"), overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell or ABSENT) for cell in row))
-    return drawn(table, width)
+def _terminal(headers: Sequence[str], rows: Sequence[Sequence[str]], fold: int, width: int) -> str:
+    """Fitted to a terminal; the column at `fold` gives way where there is too little room."""
+    return table_text(fold_one(_columns(headers, rows), fold, width), width)
+
+
+def _columns(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> Columns:
+    return [
+        [_lines(header, "bold"), *(_lines(row[place] or ABSENT, "") for row in rows)]
+        for place, header in enumerate(headers)
+    ]
+
+
+def _lines(cell: str, style: str) -> Lines:
+    """The first line in its style, those below it dim."""
+    return [(line, style if not number else "dim") for number, line in enumerate(cell.split("\n"))]

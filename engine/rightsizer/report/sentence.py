@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+from rightsizer.analysis.figures import TrialFigures
 from rightsizer.errors import TrialState
 from rightsizer.recommendation import Recommendation
 from rightsizer.report.columns import price_basis
@@ -39,8 +40,19 @@ _STANDS = {
 
 def closing_sentence(job: Job, width: int | None = None) -> str:
     """What to make of a job, with the next command; on one line, or filled to a terminal."""
-    said = f"{_so_far(job)}{_finding(job)}. Next: {_next_command(job)}"
+    said = f"{finding(job)} Next: {_next_command(job)}"
     return said if width is None else filled(said, width)
+
+
+def finding(job: Job) -> str:
+    """What to make of a job: how many of what to run, or why there is no telling."""
+    stands = _STANDS.get(job.status)
+    so_far = f"{stands}, and this is what it has so far. " if stands else ""
+    if job.best is not None:
+        return f"{so_far}{_recommended(job, job.best)}."
+    measured = [trial for trial in job.trials if _judged(trial)]
+    found = _nothing_within(job, measured) if measured else _nothing_measured(job)
+    return f"{so_far}{found}."
 
 
 def promise(limit: LimitSpec) -> str:
@@ -49,18 +61,6 @@ def promise(limit: LimitSpec) -> str:
     if limit.latency_ms is None:
         return errors
     return f"{limit.percentile} within {milliseconds(limit.latency_ms)} and {errors}"
-
-
-def _finding(job: Job) -> str:
-    if job.best is not None:
-        return _recommended(job, job.best)
-    measured = [trial for trial in job.trials if _judged(trial)]
-    return _nothing_within(job, measured) if measured else _nothing_measured(job)
-
-
-def _so_far(job: Job) -> str:
-    stands = _STANDS.get(job.status)
-    return f"{stands}, and this is what it has so far. " if stands else ""
 
 
 def _next_command(job: Job) -> str:
@@ -170,16 +170,19 @@ def _nothing_within(job: Job, measured: Sequence[TrialRecord]) -> str:
     limit = LimitSpec.model_validate(job.spec.get("limit", {}))
     nearest = min(measured, key=_excess)
     assert nearest.figures is not None
-    slow = any(step.verdict == "over-latency" for step in nearest.steps)
-    todo = (
-        "try a larger instance type or a higher latency limit"
-        if slow
-        else f"see what the server answers in {_log(job, nearest)}"
-    )
     return (
         f"Nothing measured keeps {promise(limit)}; nearest was {_name(nearest)}: "
-        f"{one_line(nearest.figures.limit_detail)}; {todo}"
+        f"{one_line(nearest.figures.limit_detail)}; {_what_to_try(job, nearest, nearest.figures)}"
     )
+
+
+def _what_to_try(job: Job, nearest: TrialRecord, figures: TrialFigures) -> str:
+    for doubt in figures.doubts:
+        if doubt.code == "limit-below-floor":
+            return f"{doubt.message}; {doubt.next_step}"
+    if any(step.verdict == "over-latency" for step in nearest.steps):
+        return "try a larger instance type or a higher latency limit"
+    return f"see what the server answers in {_log(job, nearest)}"
 
 
 def _excess(trial: TrialRecord) -> tuple[int, float]:

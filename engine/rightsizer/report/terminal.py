@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
-
 from rightsizer.recommendation import Recommendation
+from rightsizer.report.cells import (
+    MIN_FOLDED,
+    Columns,
+    Lines,
+    fold,
+    fold_one,
+    table_text,
+    width_of,
+    widths_of,
+)
 from rightsizer.report.columns import fleet_interval, price_basis
 from rightsizer.report.entries import DOUBTS_A_ROW, worst_first
-from rightsizer.report.layout import drawn, folded, variables
+from rightsizer.report.layout import variables
 from rightsizer.results import Job, reference_row
-from rightsizer.units import milliseconds, significant, usd
-
-GAP = 2
-MIN_FOLDED = 15
-"""What a column that folds is never made narrower than."""
+from rightsizer.units import hourly_usd, milliseconds, significant, usd
 
 _STYLES = {"blocks": "red", "weakens": "yellow", "note": "dim"}
 
-Lines = list[tuple[str, str]]
-"""A cell: (text, style) of each of its lines."""
 Cell = Callable[[Job, Recommendation], Lines]
 
 
@@ -31,11 +31,9 @@ def terminal_table(job: Job, width: int) -> str:
     percentile = job.recommendations[0].percentile
     for columns in (_wide(percentile), _wide(percentile)[:-1]):
         cells = _cells(job, columns)
-        if _total(_widths(cells)) <= width:
-            return drawn(_table(cells), width)
-    cells = _fitted(_cells(job, _stacked(percentile)), width)
-    # Where even that is too wide the terminal may wrap it: no figure is ever cut.
-    return drawn(_table(cells), max(width, _total(_widths(cells))))
+        if width_of(cells) <= width:
+            return table_text(cells, width)
+    return table_text(_fitted(_cells(job, _stacked(percentile)), width), width)
 
 
 def _wide(percentile: str) -> list[tuple[Lines, Cell]]:
@@ -51,7 +49,7 @@ def _wide(percentile: str) -> list[tuple[Lines, Cell]]:
             _head(f"Latency {percentile}"),
             lambda job, row: [(milliseconds(row.model_latency_ms), "")],
         ),
-        (_head("Cost/hour"), lambda job, row: [(usd(row.fleet.cost_per_hour_usd), "")]),
+        (_head("Cost/hour"), lambda job, row: [(hourly_usd(row.fleet.cost_per_hour_usd), "")]),
         (_head("Cost/inference"), lambda job, row: [(usd(row.cost_per_inference_usd), "")]),
         (_head("Price basis"), lambda job, row: [(price_basis(row), "dim")]),
         (_head("Provenance"), lambda job, row: [(row.provenance, "dim")]),
@@ -79,7 +77,7 @@ def _stacked(percentile: str) -> list[tuple[Lines, Cell]]:
         (
             _head("Cost/hour", "/inference", "price basis"),
             lambda job, row: [
-                (usd(row.fleet.cost_per_hour_usd), ""),
+                (hourly_usd(row.fleet.cost_per_hour_usd), ""),
                 (usd(row.cost_per_inference_usd), ""),
                 (price_basis(row), "dim"),
             ],
@@ -119,58 +117,18 @@ def _doubts(row: Recommendation) -> Lines:
     return [(doubt.code, _STYLES[doubt.severity]) for doubt in shown] or [("-", "dim")]
 
 
-def _cells(job: Job, columns: Sequence[tuple[Lines, Cell]]) -> list[list[Lines]]:
-    """Column by column, the header first."""
+def _cells(job: Job, columns: Sequence[tuple[Lines, Cell]]) -> Columns:
     return [[head, *(cell(job, row) for row in job.recommendations)] for head, cell in columns]
 
 
-def _widths(columns: Sequence[Sequence[Lines]]) -> list[int]:
-    return [max(len(text) for cell in column for text, _ in cell) for column in columns]
-
-
-def _total(widths: Sequence[int]) -> int:
-    return sum(widths) + GAP * (len(widths) - 1)
-
-
-def _fitted(columns: list[list[Lines]], width: int) -> list[list[Lines]]:
+def _fitted(columns: Columns, width: int) -> Columns:
     """The stacked columns, configuration and doubts folded to the room that is left.
 
     Where there is none for both the doubts go: their legend names the rows.
     """
-    widths = _widths(columns)
-    free = width - _total(widths) + widths[1] + widths[-1]
+    widths = widths_of(columns)
+    free = width - width_of(columns) + widths[1] + widths[-1]
     doubts = max(MIN_FOLDED, min(widths[-1], free - widths[1]))
-    if free - doubts >= MIN_FOLDED:
-        folds = {1: free - doubts, len(columns) - 1: doubts}
-    else:
-        columns, folds = columns[:-1], {1: max(MIN_FOLDED, free + GAP)}
-    return [
-        [_folded(cell, folds[i]) for cell in column] if i in folds else column
-        for i, column in enumerate(columns)
-    ]
-
-
-def _folded(cell: Lines, width: int) -> Lines:
-    return [(part, style) for text, style in cell for part in folded(text, width)]
-
-
-def _table(columns: Sequence[Sequence[Lines]]) -> Table:
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        padding=(0, GAP - 1, 0, 0),
-        pad_edge=False,
-        leading=1,
-    )
-    deepest = max(len(column[0]) for column in columns)
-    for column in columns:
-        # Filled up to one height, for rich sets headers at the bottom.
-        filled = [*column[0], *[("", "")] * (deepest - len(column[0]))]
-        table.add_column(_text(filled), no_wrap=True)
-    for cells in zip(*(column[1:] for column in columns), strict=True):
-        table.add_row(*(_text(cell) for cell in cells))
-    return table
-
-
-def _text(cell: Lines) -> Text:
-    return Text("\n").join(Text(text, style) for text, style in cell)
+    if free - doubts < MIN_FOLDED:
+        return fold_one(columns[:-1], 1, width)
+    return fold(columns, {1: free - doubts, len(columns) - 1: doubts})

@@ -27,6 +27,8 @@ READY_S = 60.0
 SILENCE_S = 20.0
 """A generator that reports nothing for so long in a step is lost."""
 QUIT_S = 5.0
+LAST_WORDS_S = 1.0
+"""A pipe closes a moment before the word comes of how its process ended."""
 PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
@@ -144,9 +146,14 @@ class LocustSession:
             self._send("quit")
         except TrialInvalid:
             return
-        deadline_s = time.monotonic() + QUIT_S
-        while self._owner.exited(GENERATOR) is None and time.monotonic() < deadline_s:
+        self._wait_for_exit(QUIT_S)
+
+    def _wait_for_exit(self, timeout_s: float) -> str | None:
+        """How the generator ended; None if it has not within the time."""
+        deadline_s = time.monotonic() + timeout_s
+        while (ended := self._owner.exited(GENERATOR)) is None and time.monotonic() < deadline_s:
             time.sleep(0.01)
+        return ended
 
     def _send(self, kind: str, **values: Any) -> None:
         try:
@@ -176,7 +183,7 @@ class LocustSession:
         return self._lost(why)
 
     def _lost(self, why: str) -> TrialInvalid:
-        ended = self._owner.exited(GENERATOR)
+        ended = self._wait_for_exit(LAST_WORDS_S)
         how = f" ({ended})" if ended else ""
         log = self._samples.with_name("generator.log")
         tail = log.read_text("utf-8", "replace")[-2000:] if log.exists() else ""

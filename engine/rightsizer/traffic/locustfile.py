@@ -174,7 +174,9 @@ class Generator:
         """Have Locust run so many closed users, or (None) the one that dispatches arrivals."""
         wanted = 1 if users is None else users
         kind = ArrivalUser if users is None else ClosedUser
-        self.runner.start(wanted, spawn_rate=max(1, wanted), user_classes=[kind])
+        # Locust ramps up and down in bursts of spawn_rate a second: this makes it one burst.
+        rate = max(1, wanted, self.users)
+        self.runner.start(wanted, spawn_rate=rate, user_classes=[kind])
         if not wait:
             return
         deadline_s = time.monotonic() + START_USERS_S

@@ -1,0 +1,77 @@
+"""Tables on a terminal: cells of several lines, of which some columns may fold to fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from rightsizer.report.layout import drawn, folded
+
+GAP = 2
+MIN_FOLDED = 15
+"""What a column that folds is never made narrower than."""
+
+Lines = list[tuple[str, str]]
+"""A cell: (text, style) of each of its lines."""
+Columns = list[list[Lines]]
+"""Column by column, the header first."""
+
+
+def widths_of(columns: Columns) -> list[int]:
+    """What each column needs."""
+    return [max(len(text) for cell in column for text, _ in cell) for column in columns]
+
+
+def width_of(columns: Columns) -> int:
+    """What the whole table needs."""
+    widths = widths_of(columns)
+    return sum(widths) + GAP * (len(widths) - 1)
+
+
+def fold(columns: Columns, rooms: Mapping[int, int]) -> Columns:
+    """The columns at these places folded to these widths."""
+    return [
+        [_folded(cell, rooms[i]) for cell in column] if i in rooms else column
+        for i, column in enumerate(columns)
+    ]
+
+
+def fold_one(columns: Columns, place: int, width: int) -> Columns:
+    """One column folded to what the others leave of a width."""
+    room = widths_of(columns)[place] + width - width_of(columns)
+    return fold(columns, {place: max(MIN_FOLDED, room)})
+
+
+def table_text(columns: Columns, width: int) -> str:
+    """The table as text; where it is too wide the terminal may wrap it: no figure is ever cut."""
+    return drawn(_table(columns), max(width, width_of(columns)))
+
+
+def _folded(cell: Lines, width: int) -> Lines:
+    return [(part, style) for text, style in cell for part in folded(text, width)]
+
+
+def _table(columns: Sequence[Sequence[Lines]]) -> Table:
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, GAP - 1, 0, 0),
+        pad_edge=False,
+        # Rows of several lines stand apart.
+        leading=int(any(len(cell) > 1 for column in columns for cell in column[1:])),
+    )
+    deepest = max(len(column[0]) for column in columns)
+    for column in columns:
+        # Filled up to one height, for rich sets headers at the bottom.
+        header = [*column[0], *[("", "")] * (deepest - len(column[0]))]
+        table.add_column(_text(header), no_wrap=True)
+    for cells in zip(*(column[1:] for column in columns), strict=True):
+        table.add_row(*(_text(cell) for cell in cells))
+    return table
+
+
+def _text(cell: Lines) -> Text:
+    return Text("\n").join(Text(text, style) for text, style in cell)

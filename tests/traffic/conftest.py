@@ -1,0 +1,58 @@
+"""A scripted server, and an owner for generators."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from rightsizer.hosts.owner import GuardedOwner
+
+SCRIPTED = Path(__file__).parent / "servers" / "scripted.py"
+
+
+@dataclass
+class Scripted:
+    """A running scripted server."""
+
+    url: str
+
+    def heads(self) -> int:
+        """Request heads that it has read."""
+        return int(self.get("/count")["heads"])
+
+    def get(self, path: str) -> dict[str, int]:
+        with urllib.request.urlopen(self.url + path, timeout=10) as reply:
+            return dict(json.loads(reply.read()))
+
+
+@pytest.fixture
+def scripted() -> Iterator[Scripted]:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    process = subprocess.Popen([sys.executable, str(SCRIPTED), str(port)])
+    try:
+        for _ in range(100):
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+        yield Scripted(f"http://127.0.0.1:{port}")
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def owner() -> Iterator[GuardedOwner]:
+    with GuardedOwner([]) as found:
+        yield found
