@@ -150,11 +150,13 @@ class _StrictHeader(tarfile.TarInfo):
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _StrictHeader:
-        """As its parent's, or ReadError."""
+        """As its parent's; ReadError for a broken one, EOFError for none."""
         try:
             info = super().frombuf(buf, encoding, errors)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
             raise
+        except (tarfile.EmptyHeaderError, tarfile.TruncatedHeaderError):  # type: ignore[attr-defined]
+            raise EOFError from None
         except tarfile.HeaderError as error:
             raise tarfile.ReadError(str(error) or "broken header") from None
         if info.size < 0 or (info.type in META_TYPES and info.size > MAX_META_BYTES):
@@ -173,6 +175,8 @@ def _members(
 ) -> Iterator[Iterator[tuple[str, tarfile.TarInfo, IO[bytes]]]]:
     """The checked members of an archive, one after the other; every failure as InputError."""
     packed_bytes = regular_file_bytes(path)
+    if not packed_bytes:
+        raise InputError(f"{path} is empty", "", "make or copy it again")
     try:
         with gzip.open(path, "rb") as stream:
             metered = _Metered(path, stream, packed_bytes, limits)

@@ -30,11 +30,14 @@ class ProbeReply:
 
 
 def is_ready(url: str, path: str) -> bool:
-    """Whether GET answers 200."""
+    """Whether GET answers 200; its body is not read."""
     try:
-        with _client(READY_REPLY_S) as client:
-            return client.get(url.rstrip("/") + path).status_code == 200
-    except httpx.HTTPError:
+        with (
+            _client(READY_REPLY_S) as client,
+            client.stream("GET", url.rstrip("/") + path) as response,
+        ):
+            return response.status_code == 200
+    except (httpx.HTTPError, httpx.InvalidURL):
         return False
 
 

@@ -7,36 +7,51 @@ descriptors for a child's stdin and stdout travel beside a spawn command (SCM_RI
 engine's end closes, however it died, everything the guardian started is ended. Standard library
 only: it must start fast and cost nothing.
 
-Commands: spawn, end. Reports: spawned, refused, exited, out-of-memory, usage.
+Commands: spawn, end. Reports: spawned, refused, ended, exited, usage, out-of-memory.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import selectors
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rightsizer.hosts.logs import BoundedLog
-from rightsizer.hosts.tree import cpu_seconds, descendants, memory_bytes, proportional_bytes
+from rightsizer.hosts.child import Refused, adopt_orphans, start_child
+from rightsizer.hosts.logs import LogPipe
+from rightsizer.hosts.meter import Meter
+from rightsizer.hosts.tree import descendants
 
 SERVER = "server"
+"""The child whose usage is reported and whose memory is limited."""
 USAGE_EVERY_S = 0.5
 ORPHAN_GRACE_S = 1.0
 """What children get to end by themselves once the engine is gone."""
 POLL_S = 0.02
 READ_BYTES = 65536
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+MAX_DESCRIPTORS = 8
+
+
+@dataclass
+class Child:
+    """What the guardian knows of a program it started."""
+
+    name: str
+    pid: int
+    log: LogPipe
+    code: int | None = None
+    """How it ended: an exit code, or a signal below zero."""
+    told: bool = False
+    """Whether the engine knows that it ended."""
 
 
 class Guardian:
@@ -45,35 +60,49 @@ class Guardian:
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
         self._selector = selectors.DefaultSelector()
-        self._children: dict[str, int] = {}
-        self._names: dict[int, str] = {}
+        self._children: dict[str, Child] = {}
         self._buffer = b""
         self._descriptors: deque[int] = deque()
-        self._memory_limit: int | None = None
-        self._reaped_cpu_s = 0.0
+        self._meter = Meter(None)
         self._next_usage_s = 0.0
-        self._engine_gone = False
+        self._engine_gone_s: float | None = None
+        self._selector.register(channel, selectors.EVENT_READ, self._receive)
+        self._wake_on_signals()
+
+    def run(self) -> None:
+        """Serve the engine until it goes away; then end everything."""
+        try:
+            while self._engine_gone_s is None:
+                self._turn(max(0.0, self._next_usage_s - time.monotonic()))
+                if time.monotonic() >= self._next_usage_s:
+                    self._next_usage_s = time.monotonic() + USAGE_EVERY_S
+                    self._watch()
+        finally:
+            self._end(ORPHAN_GRACE_S, lambda: descendants(os.getpid()))
+            # A list of processes that change may miss one; only the kernel knows that none is left.
+            while self._reap():
+                _signal_all(descendants(os.getpid()), signal.SIGKILL)
+                self._turn(POLL_S)
+            for child in self._children.values():
+                child.log.drain()
+
+    def _wake_on_signals(self) -> None:
+        """Have signals, and so the end of a child, end a wait."""
         wake_read, wake_write = os.pipe()
         os.set_blocking(wake_read, False)
         os.set_blocking(wake_write, False)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
         self._selector.register(wake_read, selectors.EVENT_READ, lambda: _empty(wake_read))
-        self._selector.register(channel, selectors.EVENT_READ, self._receive)
-
-    def run(self) -> None:
-        """Serve the engine until it goes away; then end everything."""
-        while not self._engine_gone:
-            self._turn(max(0.0, self._next_usage_s - time.monotonic()))
-            if time.monotonic() >= self._next_usage_s:
-                self._next_usage_s = time.monotonic() + USAGE_EVERY_S
-                self._watch()
-        self._end(ORPHAN_GRACE_S, lambda: descendants(os.getpid()))
 
     def _on_signal(self, number: int, frame: object) -> None:
         if number != signal.SIGCHLD:
-            self._engine_gone = True
+            self._lose_engine()
+
+    def _lose_engine(self) -> None:
+        if self._engine_gone_s is None:
+            self._engine_gone_s = time.monotonic()
 
     def _turn(self, timeout_s: float) -> None:
         """Whatever has come: commands, log lines, ended children."""
@@ -85,12 +114,12 @@ class Guardian:
 
     def _receive(self) -> None:
         try:
-            data, descriptors, _, _ = socket.recv_fds(self._channel, READ_BYTES, 8)
+            data, descriptors, _, _ = socket.recv_fds(self._channel, READ_BYTES, MAX_DESCRIPTORS)
         except OSError:
             data, descriptors = b"", []
         self._descriptors.extend(descriptors)
         if not data:
-            self._engine_gone = True
+            self._lose_engine()
             self._selector.unregister(self._channel)
             return
         *lines, self._buffer = (self._buffer + data).split(b"\n")
@@ -104,149 +133,120 @@ class Guardian:
     def _spawn(
         self,
         name: str,
-        argv: list[str],
-        environment: dict[str, str],
-        working_dir: str,
-        cpus: list[int],
         log: str,
         secrets: list[str],
         streams: int,
         memory_limit: int | None,
+        **program: Any,
     ) -> None:
         stdin, stdout = (self._descriptors.popleft() for _ in range(2)) if streams else (None, None)
-        log_read, log_write = os.pipe()
         try:
-            child = subprocess.Popen(
-                argv,
-                env=environment,
-                cwd=working_dir,
-                stdin=subprocess.DEVNULL if stdin is None else stdin,
-                stdout=log_write if stdout is None else stdout,
-                stderr=log_write,
-                start_new_session=True,
-                preexec_fn=lambda: _in_child(os.getppid(), cpus),  # single-threaded here
+            pipe = LogPipe(Path(log), [secret.encode() for secret in secrets])
+            pid = start_child(
+                **program,
+                stdin=stdin,
+                stdout=pipe.write_end if stdout is None else stdout,
+                stderr=pipe.write_end,
             )
-        except (OSError, ValueError, subprocess.SubprocessError) as error:
-            os.close(log_read)
-            why = getattr(error, "strerror", None) or str(error)
-            self._report("refused", name=name, why=why)
+        except (Refused, OSError) as error:
+            self._report("refused", name=name, why=str(error))
             return
         finally:
-            for descriptor in (log_write, stdin, stdout):
+            for descriptor in (stdin, stdout):
                 if descriptor is not None:
                     os.close(descriptor)
-        # Popen must not reap: `_reap` does, with the child's CPU time.
-        child.returncode = 0
-        self._children[name], self._names[child.pid] = child.pid, name
+        pipe.close_write_end()
+        self._children[name] = Child(name, pid, pipe)
         if name == SERVER:
-            self._memory_limit = memory_limit
-        self._keep_log(log_read, BoundedLog(Path(log), [s.encode() for s in secrets]))
-        self._report("spawned", name=name, pid=child.pid)
+            self._meter = Meter(memory_limit)
+        self._selector.register(pipe.read_end, selectors.EVENT_READ, lambda: self._pump(pipe))
+        self._report("spawned", name=name, pid=pid)
 
     def _end_child(self, name: str, grace_s: float) -> None:
-        pid = self._children.get(name)
-        if pid is not None:
+        if name in self._children:
             self._end(grace_s, lambda: self._tree(name))
+            self._children[name].log.drain()
         self._report("ended", name=name)
 
-    def _tree(self, name: str) -> list[int]:
-        """The server's tree is all but the generator's: its daemons come to us as orphans."""
+    def _tree(self, name: str, *, zombies: bool = False) -> list[int]:
+        """The server's tree is all but the other children's: its daemons come to us as orphans."""
         if name == SERVER:
-            others = {pid for n in self._children if n != SERVER for pid in self._tree(n)}
-            return [pid for pid in descendants(os.getpid()) if pid not in others]
-        pid = self._children[name]
-        return [pid, *descendants(pid)] if pid in self._names else []
+            others = {p for n in self._children if n != SERVER for p in self._tree(n, zombies=True)}
+            return [p for p in descendants(os.getpid(), zombies=zombies) if p not in others]
+        child = self._children[name]
+        return [child.pid, *descendants(child.pid)] if child.code is None else []
 
     def _end(self, grace_s: float, left: Callable[[], list[int]]) -> None:
         """SIGTERM, and SIGKILL after the grace, until nothing is left."""
         _signal_all(left(), signal.SIGTERM)
         deadline_s = time.monotonic() + grace_s
         while pids := left():
+            if self._engine_gone_s is not None:  # nobody waits for a slow end any more
+                deadline_s = min(deadline_s, self._engine_gone_s + ORPHAN_GRACE_S)
             if time.monotonic() >= deadline_s:
                 _signal_all(pids, signal.SIGKILL)
             self._turn(POLL_S)
 
     # -- children ------------------------------------------------------------------------------
 
-    def _reap(self) -> None:
-        """Collect ended children and adopted orphans, and what CPU time they took."""
-        while True:
-            try:
+    def _reap(self) -> bool:
+        """Collect ended children and adopted orphans; whether any is left."""
+        by_pid = {child.pid: child for child in self._children.values()}
+        any_left = any_ended = False
+        with contextlib.suppress(ChildProcessError):
+            while True:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            name = self._names.pop(pid, None)
-            if name in (None, SERVER):
-                self._reaped_cpu_s += usage.ru_utime + usage.ru_stime
-            if name is not None:
-                self._report("exited", name=name, code=os.waitstatus_to_exitcode(status))
+                if pid == 0:
+                    any_left = True
+                    break
+                any_ended = True
+                child = by_pid.get(pid)
+                if child is None or child.name == SERVER:
+                    self._meter.count_reaped(usage)
+                if child is not None:
+                    child.code = os.waitstatus_to_exitcode(status)
+        if any_ended:
+            self._tell_ended()
+        return any_left
 
-    def _keep_log(self, descriptor: int, log: BoundedLog) -> None:
-        os.set_blocking(descriptor, False)
+    def _tell_ended(self) -> None:
+        for child in self._children.values():
+            if child.code is None or child.told:
+                continue
+            # A server that puts itself into the background ends with 0 and goes on.
+            if child.code == 0 and self._tree(child.name):
+                continue
+            child.told = True
+            child.log.drain()  # its last words belong to the news
+            self._report("exited", name=child.name, code=child.code)
 
-        def pump() -> None:
-            try:
-                data = os.read(descriptor, READ_BYTES)
-            except BlockingIOError:
-                return
-            if data:
-                log.write(data)
-                return
-            self._selector.unregister(descriptor)
-            os.close(descriptor)
-            log.close()
-
-        self._selector.register(descriptor, selectors.EVENT_READ, pump)
+    def _pump(self, pipe: LogPipe) -> None:
+        if pipe.pump() is None:
+            self._selector.unregister(pipe.read_end)
+            pipe.close()
 
     def _watch(self) -> None:
         """Read the server's usage; end it when it outgrows its instance type's memory."""
         if SERVER not in self._children:
             return
-        pids = self._tree(SERVER)
+        pids = self._tree(SERVER, zombies=True)
         if not pids:
             return
-        used_bytes = sum(memory_bytes(pid) for pid in pids)
-        self._report(
-            "usage",
-            t_ns=time.monotonic_ns(),
-            cpu_s=self._reaped_cpu_s + sum(cpu_seconds(pid) for pid in pids),
-            memory_bytes=used_bytes,
-        )
-        limit = self._memory_limit
-        if limit is None or used_bytes <= limit:
-            return
-        # Forked workers share pages that the cheap reading counts once for each.
-        exact_bytes = sum(proportional_bytes(pid) for pid in pids)
-        if exact_bytes > limit:
-            self._report("out-of-memory", memory_bytes=exact_bytes, limit_bytes=limit)
+        reading = self._meter.read(pids)
+        # A look that an engine which does not listen may miss: never wait for it.
+        self._report("usage", socket.MSG_DONTWAIT, **reading)
+        excess = self._meter.excess(pids, int(reading["memory_bytes"]))
+        if excess is not None:
+            self._report("out-of-memory", **asdict(excess))
             self._end(0.0, lambda: self._tree(SERVER))
 
-    def _report(self, kind: str, **values: Any) -> None:
+    def _report(self, kind: str, flags: int = 0, **values: Any) -> None:
         try:
-            self._channel.sendall(json.dumps({"kind": kind, **values}).encode() + b"\n")
+            self._channel.sendall(json.dumps({"kind": kind, **values}).encode() + b"\n", flags)
+        except BlockingIOError:
+            return
         except OSError:
-            self._engine_gone = True
-
-
-def _in_child(guardian: int, cpus: list[int]) -> None:
-    """Between fork and exec: die with the guardian, keep to the CPU set."""
-    if sys.platform == "linux":
-        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != guardian:
-            os._exit(1)
-        if cpus:
-            os.sched_setaffinity(0, cpus)
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-
-
-def _prctl(option: int, value: int) -> None:
-    if sys.platform == "linux":
-        _LIBC.prctl(option, value, 0, 0, 0)
-
-
-_LIBC = ctypes.CDLL(None, use_errno=True)
+            self._lose_engine()
 
 
 def _signal_all(pids: list[int], number: int) -> None:
@@ -263,7 +263,7 @@ def _empty(descriptor: int) -> None:
 
 def main() -> None:
     """Become a reaper of orphans and serve the engine."""
-    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    adopt_orphans()
     Guardian(socket.socket(fileno=int(sys.argv[1]))).run()
 
 

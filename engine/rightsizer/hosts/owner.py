@@ -18,6 +18,7 @@ from typing import Any
 
 from rightsizer.errors import EnvironmentFault, Reason, TrialInterrupted
 from rightsizer.hosts.base import Usage
+from rightsizer.hosts.tree import descendants
 
 ANSWER_S = 10.0
 """What the guardian gets to answer a command, beside a grace that the command itself gives."""
@@ -41,6 +42,7 @@ class GuardedOwner:
         self._changed = threading.Condition()
         self._answers: dict[tuple[str, str], dict[str, Any]] = {}
         self._exited: dict[str, int] = {}
+        self._pids: dict[str, int] = {}
         self._usage: list[Usage] = []
         self._lost = False
         self.out_of_memory: str | None = None
@@ -49,7 +51,8 @@ class GuardedOwner:
     def __enter__(self) -> GuardedOwner:
         ours, theirs = socket.socketpair()
         self._channel = ours
-        argv = [sys.executable, "-m", "rightsizer.hosts.guardian", str(theirs.fileno())]
+        # -P: a json.py in the user's folder is not ours to import.
+        argv = [sys.executable, "-P", "-m", "rightsizer.hosts.guardian", str(theirs.fileno())]
         try:
             self._guardian = subprocess.Popen(
                 argv,
@@ -86,11 +89,6 @@ class GuardedOwner:
             self._guardian.wait()
         self._reader.join(END_S)
         self._channel.close()
-
-    @property
-    def guardian_pid(self) -> int:
-        """The guardian's process; orphans of the server become its children."""
-        return self._guardian.pid
 
     def spawn(
         self,
@@ -131,7 +129,8 @@ class GuardedOwner:
         )
         if answer["kind"] == "refused":
             raise SpawnRefused(str(answer["why"]))
-        return int(answer["pid"])
+        self._pids[name] = int(answer["pid"])
+        return self._pids[name]
 
     def end(self, name: str, grace_s: float) -> None:
         """End a process and all it started; see `hosts.base.Owner`."""
@@ -150,6 +149,11 @@ class GuardedOwner:
             return f"signal {signal.Signals(-code).name}"
         except ValueError:
             return f"signal {-code}"
+
+    def orphans(self) -> list[int]:
+        """Daemons: what the guardian has adopted as the processes that started it have ended."""
+        ours = {p for pid in self._pids.values() for p in (pid, *descendants(pid))}
+        return [pid for pid in descendants(self._guardian.pid) if pid not in ours]
 
     def usage(self) -> list[Usage]:
         """The server's usage readings so far."""

@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import psutil
 
@@ -51,7 +49,7 @@ class ProcessHost:
         environment = _environment(launch.environment)
         with GuardedOwner(launch.placement.generator_cpus, launch.secrets) as owner:
             if launch.url is not None:
-                with _hooks(launch, environment):
+                with _hooks(owner, launch, environment, tick):
                     server = ProcessServer(owner, launch, launch.url.rstrip("/"), None)
                     server.wait_ready(tick)
                     yield server
@@ -115,14 +113,11 @@ class ProcessServer:
 
     def require_own_port(self, port: int) -> None:
         """Raise TrialFailed when it is another process that answers on the server's port."""
-        pids = [self._pid, *descendants(self._pid or 0)]
-        strangers = [pid for pid in _listeners(port) if pid not in pids]
-        if strangers and not any(pid in pids for pid in _listeners(port)):
-            # A daemon has left the tree: the guardian has adopted it.
-            adopted = descendants(self._owner.guardian_pid)
-            if not any(pid in adopted for pid in strangers):
-                detail = f"port {port} is answered by another process ({_who(strangers[0])})"
-                raise TrialFailed(Reason.PORT_TAKEN, detail, self.log_tail())
+        ours = {self._pid, *descendants(self._pid or 0), *self._owner.orphans()}
+        listeners = _listeners(port)
+        if listeners and ours.isdisjoint(listeners):
+            detail = f"port {port} is answered by another process ({_who(listeners[0])})"
+            raise TrialFailed(Reason.PORT_TAKEN, detail, self.log_tail())
 
     def _check(self, reason: Reason, what: str) -> None:
         self._owner.check()
@@ -130,10 +125,14 @@ class ProcessServer:
             detail = f"{self._owner.out_of_memory} of memory"
             raise TrialFailed(Reason.OUT_OF_MEMORY, detail, self.log_tail())
         ended = self._owner.exited(SERVER) if self._pid is not None else None
-        if ended is None or (ended == "exit code 0" and self._is_ready()):
-            # A server that puts itself into the background ends with 0 and goes on.
+        if ended is None or (ended == "exit code 0" and self._goes_on()):
             return
         raise TrialFailed(reason, f"{what}: {ended}", self.log_tail())
+
+    def _goes_on(self) -> bool:
+        """A server that puts itself into the background ends with 0 and goes on as a daemon."""
+        # Looked for twice: one that changes parents this moment may be missed once.
+        return bool(self._owner.orphans()) or self._is_ready() or bool(self._owner.orphans())
 
     def _is_ready(self) -> bool:
         path = self._launch.ready_path
@@ -213,35 +212,49 @@ def _who(pid: int) -> str:
 
 
 @contextmanager
-def _hooks(launch: Launch, environment: Mapping[str, str]) -> Iterator[None]:
+def _hooks(
+    owner: GuardedOwner, launch: Launch, environment: Mapping[str, str], tick: Callable[[], None]
+) -> Iterator[None]:
     """The commands around a trial of a server that already runs."""
-    _hook(launch, environment, "before_trial", launch.before)
+    _hook(owner, launch, environment, "before_trial", launch.before, tick)
     try:
         yield
     finally:
-        _hook(launch, environment, "after_trial", launch.after)
+        _hook(owner, launch, environment, "after_trial", launch.after, lambda: None)
 
 
 def _hook(
-    launch: Launch, environment: Mapping[str, str], name: str, command: Sequence[str] | None
+    owner: GuardedOwner,
+    launch: Launch,
+    environment: Mapping[str, str],
+    name: str,
+    command: Sequence[str] | None,
+    tick: Callable[[], None],
 ) -> None:
+    """One command to its end; what it leaves running ends with the trial."""
     if command is None:
         return
-    log: Path = launch.trial_dir / f"{name}.log"
+    log = launch.trial_dir / f"{name}.log"
+    cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     try:
-        with log.open("wb") as output:
-            done = subprocess.run(
-                list(command),
-                env=dict(environment),
-                cwd=launch.working_dir,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                timeout=launch.ready_timeout_s,
-                check=False,
-            )
-    except (OSError, subprocess.TimeoutExpired) as error:
+        owner.spawn(
+            name,
+            command,
+            environment=environment,
+            working_dir=launch.working_dir,
+            cpus=cpus,
+            log=log,
+        )
+    except SpawnRefused as error:
         raise TrialFailed(Reason.HOOK_FAILED, f"hooks.{name}: {error}") from None
-    if done.returncode:
-        detail = f"hooks.{name}: exit code {done.returncode}"
-        raise TrialFailed(Reason.HOOK_FAILED, detail, tail(log, 20))
+    deadline_s = time.monotonic() + launch.ready_timeout_s
+    while (ended := owner.exited(name)) is None:
+        tick()
+        owner.check()
+        if time.monotonic() > deadline_s:
+            owner.end(name, STOP_GRACE_S)
+            detail = f"hooks.{name}: it did not end within {launch.ready_timeout_s:g} s"
+            raise TrialFailed(Reason.HOOK_FAILED, detail, tail(log, 20))
+        time.sleep(POLL_S)
+    if ended != "exit code 0":
+        raise TrialFailed(Reason.HOOK_FAILED, f"hooks.{name}: {ended}", tail(log, 20))

@@ -7,27 +7,30 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 LINUX = sys.platform == "linux"
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
-def descendants(pid: int) -> list[int]:
-    """All living descendants of a process, itself left out; zombies are not alive."""
-    if not LINUX:
-        import psutil
+def descendants(pid: int, *, zombies: bool = False) -> list[int]:
+    """All descendants of a process, itself left out, each after its parent.
 
-        try:
-            return [child.pid for child in psutil.Process(pid).children(recursive=True)]
-        except psutil.Error:
-            return []
+    Zombies, which have ended and wait to be reaped, are left out unless asked for. A process that
+    is forked or ended during the call may be missing.
+    """
+    if not LINUX:
+        return _descendants_by_psutil(pid)
+    children = _children if os.path.exists(f"/proc/{pid}/task/{pid}/children") else _by_parent()
     found: list[int] = []
     waiting = [pid]
     while waiting:
-        for child in _children(waiting.pop()):
+        for child in children(waiting.pop()):
             waiting.append(child)
-            if _stat(child)[:1] not in ([], ["Z"]):
+            state = _stat(child)[:1]
+            if state and (zombies or state != ["Z"]):
                 found.append(child)
     return found
 
@@ -55,14 +58,16 @@ def memory_bytes(pid: int) -> int:
             return int(psutil.Process(pid).memory_info().rss)
         except psutil.Error:
             return 0
-    return _kib(Path(f"/proc/{pid}/status"), ("RssAnon:", "RssShmem:"))
+    return _sum_bytes(f"/proc/{pid}/status", ("RssAnon:", "RssShmem:")) or 0
 
 
 def proportional_bytes(pid: int) -> int:
-    """The same with shared pages divided among their users; slower."""
-    if not LINUX:
-        return memory_bytes(pid)
-    return _kib(Path(f"/proc/{pid}/smaps_rollup"), ("Pss_Anon:", "Pss_Shmem:"))
+    """The same with shared pages divided among their users; slower.
+
+    The plain reading where the kernel does not say (before 5.4, or another user's process).
+    """
+    exact = _sum_bytes(f"/proc/{pid}/smaps_rollup", ("Pss_Anon:", "Pss_Shmem:")) if LINUX else None
+    return memory_bytes(pid) if exact is None else exact
 
 
 def _children(pid: int) -> list[int]:
@@ -81,6 +86,15 @@ def _children(pid: int) -> list[int]:
     return found
 
 
+def _by_parent() -> Callable[[int], list[int]]:
+    """For kernels without lists of children: every process's parent, read once."""
+    families: dict[int, list[int]] = defaultdict(list)
+    for name in os.listdir("/proc"):
+        if name.isdigit() and (fields := _stat(int(name))):
+            families[int(fields[1])].append(int(name))
+    return lambda pid: families.get(pid, [])
+
+
 def _stat(pid: int) -> list[str]:
     """Fields of /proc/PID/stat from the state on; the name before may hold anything."""
     try:
@@ -90,9 +104,21 @@ def _stat(pid: int) -> list[str]:
         return []
 
 
-def _kib(path: Path, names: tuple[str, ...]) -> int:
+def _sum_bytes(path: str, names: tuple[str, ...]) -> int | None:
+    """The sum of some lines, which are in kB; None where there are none such."""
     try:
-        lines = path.read_text().splitlines()
+        lines = Path(path).read_text().splitlines()
     except OSError:
-        return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(names))
+        return None
+    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith(names)]
+    return sum(found) if found else None
+
+
+def _descendants_by_psutil(pid: int) -> list[int]:
+    import psutil
+
+    try:
+        children = psutil.Process(pid).children(recursive=True)
+        return [child.pid for child in children if child.status() != psutil.STATUS_ZOMBIE]
+    except psutil.Error:
+        return []

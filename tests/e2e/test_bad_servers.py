@@ -1,0 +1,113 @@
+"""Servers that misbehave: each a result with its reason, and nothing left running."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from .conftest import SCRIPTED, started_for, wait_until_none
+
+pytestmark = pytest.mark.server
+
+
+def measured(rightsizer, job: Path) -> tuple[int, dict, dict]:
+    done = rightsizer("run", job, "--json", "-")
+    document = json.loads(done.stdout)
+    [trial] = document["trials"]
+    return done.returncode, document, trial
+
+
+@pytest.mark.parametrize(
+    ("source", "reason", "detail"),
+    [
+        ("import sys; sys.exit('no model here')", "exited-at-start", "exit code 1"),
+        ("import time; time.sleep(600)", "never-ready", "within 1.5 s"),
+    ],
+)
+def test_a_server_that_does_not_start(tmp_path, write_job, rightsizer, source, reason, detail):
+    server = tmp_path / "server.py"
+    server.write_text(source)
+    job = write_job(server=server)
+    job.write_text(job.read_text().replace("ready_timeout_s: 20", "ready_timeout_s: 1.5"))
+    code, document, trial = measured(rightsizer, job)
+    assert code == 6
+    assert (trial["state"], trial["reason"]) == ("failed", reason)
+    assert detail in trial["detail"]
+    assert document["rejected"][0]["reason"] == reason
+    if reason == "exited-at-start":
+        assert trial["log_tail"] == "no model here"
+    assert wait_until_none(tmp_path, 2.0) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/status?code=404", "status 404, as you wish"),
+        ("/status?code=500", "status 500, as you wish"),
+        ("/never", "no answer within 2 s"),
+    ],
+)
+def test_a_server_that_refuses_the_probe(write_job, rightsizer, path, said):
+    code, _, trial = measured(rightsizer, write_job(path=path))
+    assert code == 6
+    assert (trial["state"], trial["reason"]) == ("failed", "probe-refused")
+    assert said in trial["detail"]
+    assert trial["requests"]["attempted"] == 0
+
+
+def test_an_empty_answer_is_refused_where_the_check_forbids_it(write_job, rightsizer):
+    job = write_job(path="/empty")
+    code, _, trial = measured(rightsizer, job)
+    assert (code, trial["state"]) == (0, "succeeded")
+    job.write_text(
+        job.read_text().replace("protocol: raw", "protocol: raw\n  response: {min_bytes: 1}")
+    )
+    code, _, trial = measured(rightsizer, job)
+    assert (code, trial["reason"]) == (6, "probe-refused")
+    assert "0 bytes" in trial["detail"]
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"), [(signal.SIGKILL, "crashed"), (signal.SIGSTOP, "hung")]
+)
+def test_a_server_that_dies_or_hangs_mid_step(tmp_path, write_job, rightsizer, number, reason):
+    def strike() -> None:
+        while not strikes:
+            time.sleep(0.2)
+            ready = (tmp_path / "store").glob("jobs/*/*/samples-0.bin")
+            if any(path.stat().st_size for path in ready):
+                for process in started_for(tmp_path):
+                    if str(SCRIPTED) in process.cmdline():
+                        os.kill(process.pid, number)
+                        strikes.append(process.pid)
+
+    strikes: list[int] = []
+    job = write_job(path="/ok", traffic="{type: users, users: 2, duration_s: 30}")
+    job.write_text(job.read_text().replace("{server}", str(SCRIPTED)))
+    # The scripted server stands outside the test's folder: its name in the command finds it.
+    job.write_text(
+        job.read_text()
+        .replace(f'"{SCRIPTED}", ', f'"{SCRIPTED}", ')
+        .replace('"{port}"]', f'"{{port}}", "{tmp_path}"]')
+    )
+    thread = threading.Thread(target=strike)
+    thread.start()
+    try:
+        code, _, trial = measured(rightsizer, job)
+    finally:
+        strikes.append(0)
+        thread.join()
+    assert code == 6
+    assert (trial["state"], trial["reason"]) == ("failed", reason)
+    requests = trial["requests"]
+    assert requests["succeeded"] > 10
+    assert requests["attempted"] == sum(
+        requests[key] for key in ("succeeded", "failed", "timed_out", "unfinished")
+    )
+    assert wait_until_none(tmp_path, 5.0) == []
