@@ -288,3 +288,11 @@ def parse_spec(document: Document) -> JobSpec:
     if problems or spec is None:
         raise ProblemsError(document.render(problems))
     return spec
+
+
+if __name__ == "__main__":
+    # Publishes the schema: python -m rightsizer.spec > engine/rightsizer/job.schema.json
+    import json
+    import sys
+
+    sys.stdout.write(json.dumps(JobSpec.model_json_schema(), indent=2) + "\n")

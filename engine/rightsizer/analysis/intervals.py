@@ -18,7 +18,8 @@ from rightsizer.analysis.percentiles import nearest_rank
 Floats = npt.NDArray[np.float64]
 
 BATCHES = 10
-BEYOND_PERCENTILE = 5
+FEWEST_BATCHES = 5
+BEYOND_PERCENTILE = 20
 """A batch's percentile must have so many samples beyond it, or it is little but the maximum."""
 CORRELATION_TIMES = 30
 """A batch must be so many correlation times long for its neighbours not to know of it."""
@@ -95,19 +96,20 @@ def throughput_interval(end_ns: npt.ArrayLike, users: int) -> tuple[float, float
 
     Batches of equal numbers of completions; the mean time between completions of each; t on those,
     inverted to a rate. A loop of N users remembers about N completions, so a batch holds several
-    times that. None where there are too few completions for it.
+    times that. Ten batches, down to five where there are fewer completions; None below that.
 
     Args:
         end_ns: shape (n,), completion times in any order.
     """
     ends: Floats = np.sort(np.asarray(end_ns)).astype(np.float64)
     gaps = len(ends) - 1
-    if gaps < BATCHES * max(MIN_COMPLETIONS, COMPLETIONS_PER_USER * users):
+    batches = min(BATCHES, gaps // max(MIN_COMPLETIONS, COMPLETIONS_PER_USER * users))
+    if batches < FEWEST_BATCHES:
         return None
-    edges = np.linspace(0, gaps, BATCHES + 1).astype(int)
+    edges = np.linspace(0, gaps, batches + 1).astype(int)
     means = np.diff(ends[edges]) / np.diff(edges) / 1e9
     centre = (ends[-1] - ends[0]) / gaps / 1e9
-    half = t_quantile(BATCHES - 1) * float(np.std(means, ddof=1)) / math.sqrt(BATCHES)
+    half = t_quantile(batches - 1) * float(np.std(means, ddof=1)) / math.sqrt(batches)
     if centre <= half:
         return None
     return float(1 / (centre + half)), float(1 / (centre - half))
