@@ -692,3 +692,18 @@ VALUES = {"python": "/usr/bin/python3", "port": "8080", "model_dir": "/m"}
 def test_names_in_braces_are_found_and_filled_alike(word, names, filled):
     assert names_in(word) == names
     assert fill(word, VALUES) == filled
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("content_type: application/x-image", 'content_type: "a\\r\\nX-Evil: 1"'),
+        ("headers: {}", 'headers: {"X:": "1"}'),
+        ("headers: {}", 'headers: {X: "1\\n2"}'),
+    ],
+)
+def test_a_header_that_would_write_others_is_refused(refusals, old, new):
+    text = full().replace(old, new)
+    assert text != full()
+    [problem] = refusals(text)
+    assert "should match pattern" in problem

@@ -45,7 +45,7 @@ class ArchiveLimits:
 
 
 PAYLOAD_LIMITS = ArchiveLimits(max_bytes=2 * BYTES_PER_GIB, max_members=100_000)
-MODEL_LIMITS = ArchiveLimits(max_bytes=20 * BYTES_PER_GIB, max_members=100_000)
+MODEL_LIMITS = ArchiveLimits(max_bytes=20 * BYTES_PER_GIB, max_members=20_000)
 FREE_BYTES = 64 << 20
 
 
@@ -89,7 +89,9 @@ def extract(path: Path, into: Path, limits: ArchiveLimits = MODEL_LIMITS) -> Non
         raise _disk_fault(path, error) from None
     try:
         _extract(path, folder, limits)
-        folder.chmod(0o755)
+        # Folders take their modes from the umask; until here the outermost kept everyone out.
+        for inside, _, _ in os.walk(folder):
+            os.chmod(inside, 0o755)
         folder.rename(into)
     except OSError as error:
         raise _disk_fault(path, error) from None
@@ -147,6 +149,14 @@ class _Metered:
 class _StrictHeader(tarfile.TarInfo):
     """A header that ends the reading where it is broken: `tarfile` takes one for the archive's end,
     and files go missing without a word."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> _StrictHeader:
+        """As its parent's; ReadError also where `tarfile` trips over what a header describes."""
+        try:
+            return super().fromtarfile(archive)
+        except (ValueError, RecursionError):  # sparse maps of no numbers; headers of headers
+            raise tarfile.ReadError("a header that makes no sense") from None
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _StrictHeader:
@@ -228,6 +238,9 @@ def _checked(
         # A tar stream keeps every header; 10^6 of them would be a bomb of their own.
         archive.members = []  # type: ignore[attr-defined]
         count += 1
+        # A record for all members may set the size behind the header's back; no tar writes one.
+        if info.size < 0 or "size" in archive.pax_headers:
+            raise tarfile.ReadError("a header of impossible size")
         total_bytes += info.size
         if count > limits.max_members:
             why = f"it holds over {limits.max_members:,} members"
@@ -237,12 +250,17 @@ def _checked(
         name = _safe_name(path, info)
         if name in ("", ".") or _is_finder_litter(name):
             continue
-        parents = {str(parent) for parent in PurePosixPath(name).parents}
-        if name in files or (info.isfile() and name in folders) or parents & files:
-            raise InputError(f"{path} holds {name!r} twice", "", "pack each file once")
-        folders |= parents if info.isfile() else {*parents, name}
-        if info.isfile():
+        if info.isdir():
+            inside, clash = name, False
+        else:
+            inside, clash = name.rpartition("/")[0], name in folders or name in files
             files.add(name)
+        while inside and inside not in folders:
+            clash = clash or inside in files
+            folders.add(inside)
+            inside = inside.rpartition("/")[0]
+        if clash:
+            raise InputError(f"{path} holds {name!r} twice", "", "pack each file once")
         content = archive.extractfile(info) if info.isfile() else None
         yield name, info, content or io.BytesIO()
 
@@ -250,16 +268,16 @@ def _checked(
 def _safe_name(path: Path, info: tarfile.TarInfo) -> str:
     """The member's path inside the archive, or a refusal."""
     what = f"{path} is refused"
-    name = PurePosixPath(info.name)
+    name, shown = PurePosixPath(info.name), repr(info.name[:80])
     if name.is_absolute():
-        raise InputError(what, f"member {info.name!r} has an absolute path", "pack relative paths")
+        raise InputError(what, f"member {shown} has an absolute path", "pack relative paths")
     if ".." in name.parts:
-        raise InputError(what, f"member {info.name!r} leads out of it", "pack without ..")
+        raise InputError(what, f"member {shown} leads out of it", "pack without ..")
     if not _is_usable(name):
-        raise InputError(what, f"member {info.name[:80]!r} has no usable name", "rename it")
+        raise InputError(what, f"member {shown} has no usable name", "rename it")
     if not (info.isfile() or info.isdir()) or info.issparse():
         kind = "a link" if info.issym() or info.islnk() else "not a regular file"
-        raise InputError(what, f"member {info.name!r} is {kind}", "pack files and folders only")
+        raise InputError(what, f"member {shown} is {kind}", "pack files and folders only")
     return str(name)
 
 

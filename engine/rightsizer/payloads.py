@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from rightsizer.archives import (
     PAYLOAD_LIMITS,
@@ -56,11 +56,18 @@ class PayloadSet:
         return sum(len(payload.body) for payload in self.payloads)
 
 
+def _header_value(text: str) -> str:
+    # A line break would let a manifest write headers of its own.
+    if not (text and text.isascii() and text.isprintable()):
+        raise ValueError("must be one line of plain ASCII, like image/jpeg")
+    return text
+
+
 class ManifestFile(Strict):
     """What a manifest says of one file. Sizes and digests are for the reader; sha256 is held to."""
 
     weight: Annotated[float, Field(gt=0)] = 1.0
-    content_type: str | None = None
+    content_type: Annotated[str, AfterValidator(_header_value)] | None = None
     width: int | None = None
     height: int | None = None
     bytes: int | None = None
@@ -107,7 +114,9 @@ def payload_sequence(weights: Sequence[float], seed: int, stream: int) -> Iterat
     exactly on another server. Generator: PCG64 seeded by SeedSequence([seed, stream]).
     """
     random = np.random.default_rng([seed, stream])
-    cumulative = np.cumsum(np.asarray(weights, dtype=np.float64))
+    shares = np.asarray(weights, dtype=np.float64)
+    # Of the largest: finite weights may have no finite sum.
+    cumulative = np.cumsum(shares / shares.max())
     while True:
         draws = random.random(BLOCK) * cumulative[-1]
         found = np.searchsorted(cumulative, draws, side="right")
@@ -130,12 +139,12 @@ def _described(payloads: Sequence[Payload], document: Document) -> tuple[Payload
         manifest = Manifest.model_validate(document.data)
     except ValidationError as error:
         problems += problems_of(error, document.data)
-    bodies = {payload.name: payload.body for payload in payloads}
+    digests = {payload.name: hashlib.sha256(payload.body).hexdigest() for payload in payloads}
     for name, said in manifest.files.items():
         at = ("files", name)
-        if name not in bodies:
+        if name not in digests:
             problems.append(Problem(at, "the archive has no such file; remove it"))
-        elif said.sha256 and hashlib.sha256(bodies[name]).hexdigest() != said.sha256.lower():
+        elif said.sha256 is not None and digests[name] != said.sha256.lower():
             message = "the file in the archive is another one; make both again"
             problems.append(Problem((*at, "sha256"), message))
     if problems:

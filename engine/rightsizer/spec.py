@@ -66,6 +66,9 @@ def _swept_values(value: Any) -> tuple[str, ...]:
 
 
 _STRING = {"type": ["string", "integer"]}
+HeaderName = Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]
+# Printable ASCII: a line break would write headers of its own.
+HeaderValue = Annotated[str, Field(pattern=r"^[ -~]+$")]
 EnvironmentName = Annotated[str, Field(pattern=r"^[^=\x00]+$")]
 FixedValue = Annotated[
     str | SecretRef,
@@ -96,7 +99,7 @@ class RequestSpec(Strict):
 
     path: str | None = Field(default=None, pattern=r"^/\S*$")
     method: Literal["POST", "PUT", "GET"] = "POST"
-    headers: dict[str, str] = {}
+    headers: dict[HeaderName, HeaderValue] = {}
     model: str | None = None
     signature: str = "serving_default"
     input: str | None = None
@@ -140,7 +143,7 @@ class PayloadSpec(Strict):
     """The request bodies: an archive of them, or one file."""
 
     archive: str
-    content_type: str = "application/octet-stream"
+    content_type: HeaderValue = "application/octet-stream"
     seed: int = Field(default=1, ge=0)
 
 
