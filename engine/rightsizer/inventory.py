@@ -187,7 +187,10 @@ def place(
         raise NotRunnable("docker hosts come with a later release; use a process host")
     provenance, vcpus, memory_gib = _provided(kind, host, machine)
     if vcpus < 1 or memory_gib <= 0:
-        raise NotRunnable(f"the size of {kind.name} is not known; give cpus and memory_gib")
+        raise NotRunnable(
+            f"the size of {kind.name} is not known; give vcpus and memory_gib in the price file, "
+            "or cpus and memory_gib in the hosts file"
+        )
     # A core that another job has a thread of comes after those that are wholly free.
     whole_first = sorted(machine.cores, key=lambda core: not taken.isdisjoint(core))
     cores = [tuple(cpu for cpu in core if cpu not in taken) for core in whole_first]

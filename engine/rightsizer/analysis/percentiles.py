@@ -8,18 +8,27 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+ROUNDING = 1e-12
+"""Relative; far above the error of a product of doubles, far below 1 / n."""
+
 
 def rank(n: int, p: float) -> int:
-    """The 1-based nearest rank: the smallest k with k / n >= p (Hyndman and Fan 1996, type 1)."""
-    # 0.95 * 20 is 19.000000000000004 where the wind blows so; that is rank 19.
-    return min(n, max(1, math.ceil(p * n - 1e-9)))
+    """The 1-based nearest rank: the smallest k with k / n >= p (Hyndman and Fan 1996, type 1).
+
+    Raises:
+        ValueError: `p` is not in 0..1.
+    """
+    if not 0 <= p <= 1:
+        raise ValueError(f"a percentile lies in 0..1, not at {p}")
+    # 0.07 * 100 is 7.000000000000001, which is rank 7.
+    return min(n, max(1, math.ceil(p * n * (1 - ROUNDING))))
 
 
 def percentiles(values: npt.ArrayLike, ps: Sequence[float]) -> list[float]:
     """The nearest-rank percentiles `ps` (0..1) of `values`, shape (n,), n >= 1; same unit.
 
     Raises:
-        ValueError: no values, or one that is not a number.
+        ValueError: no values, one that is not a number, or one of `ps` outside 0..1.
     """
     array = np.asarray(values, dtype=np.float64)
     if not array.size:

@@ -63,7 +63,10 @@ class Usage:
 
 
 class Owner(Protocol):
-    """Starts processes that cannot outlive the trial, nor the engine."""
+    """Starts processes that cannot outlive the trial, nor the engine.
+
+    Every call may raise TrialInterrupted (`host-lost`) when what holds the processes is gone.
+    """
 
     def spawn(
         self,

@@ -4,14 +4,16 @@ measured passes through here."""
 from __future__ import annotations
 
 import socket
+import ssl
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from urllib.parse import urlsplit
 
 import httpx
 
-READY_REPLY_S = 5.0
 KEPT_BYTES = 65536
 
 
@@ -21,7 +23,7 @@ class ProbeError(Exception):
 
 @dataclass(frozen=True)
 class ProbeReply:
-    """An answer to a probe. `body` is its first 64 KiB."""
+    """An answer to a probe. `body` is its first 64 KiB, `size_bytes` the size of the whole."""
 
     status: int
     body: bytes
@@ -29,27 +31,29 @@ class ProbeReply:
     elapsed_s: float
 
 
-def is_ready(url: str, path: str) -> bool:
-    """Whether GET answers 200; its body is not read."""
+def is_ready(url: str, path: str, timeout_s: float) -> bool:
+    """Whether GET answers 200."""
+    return why_not_ready(url, path, timeout_s) is None
+
+
+def why_not_ready(url: str, path: str | None, timeout_s: float) -> str | None:
+    """What keeps a server from answering GET with 200, None if nothing does. The body is not read.
+
+    Without a path: from accepting a TCP connection.
+    """
     try:
+        if path is None:
+            socket.create_connection(_address(url), timeout_s).close()
+            return None
+        # The body is not read: it may have no end.
         with (
-            _client(READY_REPLY_S) as client,
+            _client(timeout_s) as client,
             client.stream("GET", url.rstrip("/") + path) as response,
         ):
-            return response.status_code == 200
-    except (httpx.HTTPError, httpx.InvalidURL):
-        return False
-
-
-def accepts(url: str) -> bool:
-    """Whether a TCP connection is accepted."""
-    parts = urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    try:
-        socket.create_connection((parts.hostname or "", port), READY_REPLY_S).close()
-    except OSError:
-        return False
-    return True
+            status = response.status_code
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        return _in_words(error, timeout_s)
+    return None if status == 200 else f"status {status}"
 
 
 def send_probe(
@@ -64,32 +68,83 @@ def send_probe(
 ) -> ProbeReply:
     """One request within `timeout_s`, in all, as the measured client would send it.
 
+    No proxy is used and no redirect followed.
+
     Raises:
         ProbeError: no connection, no answer in time, or one that is not HTTP.
     """
-    begin_s = time.perf_counter()
+    replies: list[ProbeReply | Exception] = []
+
+    def send() -> None:
+        try:
+            replies.append(_send(url.rstrip("/") + path, method, merged, body, timeout_s))
+        except Exception as error:  # raised again below, in the caller's thread
+            replies.append(error)
+
     merged = {"content-type": content_type, **{k.lower(): v for k, v in headers.items()}}
-    try:
-        with (
-            _client(timeout_s) as client,
-            client.stream(method, url.rstrip("/") + path, content=body, headers=merged) as response,
-        ):
-            kept, size_bytes = b"", 0
-            for chunk in response.iter_raw():
-                size_bytes += len(chunk)
-                kept = (kept + chunk)[:KEPT_BYTES] if len(kept) < KEPT_BYTES else kept
-                if time.perf_counter() - begin_s > timeout_s:
-                    raise ProbeError(f"the answer was not complete within {timeout_s:g} s")
-            elapsed_s = time.perf_counter() - begin_s
-            return ProbeReply(response.status_code, kept, size_bytes, elapsed_s)
-    except httpx.TimeoutException:
-        raise ProbeError(f"no answer within {timeout_s:g} s") from None
-    except httpx.RemoteProtocolError as error:
-        raise ProbeError(f"the answer is not HTTP, or was cut off ({error})") from None
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise ProbeError(str(error) or type(error).__name__) from None
+    # httpx bounds each wait, not their sum: an answer that drips would never end.
+    thread = threading.Thread(target=send, daemon=True, name="probe")
+    thread.start()
+    thread.join(timeout_s)
+    if not replies:
+        raise ProbeError(f"no answer within {timeout_s:g} s")
+    reply = replies[0]
+    if isinstance(reply, httpx.HTTPError | httpx.InvalidURL | OSError):
+        raise ProbeError(_in_words(reply, timeout_s))
+    if isinstance(reply, Exception):
+        raise reply
+    return reply
+
+
+def _send(
+    url: str, method: str, headers: Mapping[str, str], body: bytes, timeout_s: float
+) -> ProbeReply:
+    begin_s = time.perf_counter()
+    with _client(timeout_s) as client:
+        request = client.build_request(method, url, headers=dict(headers), content=body)
+        if "accept-encoding" not in headers:  # the measured client accepts none
+            del request.headers["accept-encoding"]
+        response = client.send(request, stream=True)
+        kept, size_bytes = b"", 0
+        for chunk in response.iter_raw():
+            size_bytes += len(chunk)
+            if len(kept) < KEPT_BYTES:
+                kept = (kept + chunk)[:KEPT_BYTES]
+            if time.perf_counter() - begin_s > timeout_s:
+                response.close()
+                raise httpx.ReadTimeout("the answer has no end")  # nobody waits any more
+        response.close()
+        return ProbeReply(response.status_code, kept, size_bytes, time.perf_counter() - begin_s)
+
+
+def _in_words(error: Exception, timeout_s: float) -> str:
+    match error:
+        case httpx.TimeoutException() | TimeoutError():
+            return f"no answer within {timeout_s:g} s"
+        case httpx.RemoteProtocolError():
+            return f"the answer is not HTTP, or was cut off ({error})"
+        case httpx.ConnectError():
+            return f"no connection ({error})"
+    return str(error) or type(error).__name__
+
+
+def _address(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def _client(timeout_s: float) -> httpx.Client:
     # A proxy of the user's environment is not the way to a server on this machine.
-    return httpx.Client(timeout=timeout_s, trust_env=False, follow_redirects=False)
+    return httpx.Client(
+        timeout=timeout_s,
+        trust_env=False,
+        follow_redirects=False,
+        verify=_trust(),
+        headers={"user-agent": "rightsizer"},
+    )
+
+
+@cache
+def _trust() -> ssl.SSLContext:
+    """The system's certificates, as the measured client trusts them; slow to load."""
+    return ssl.create_default_context()

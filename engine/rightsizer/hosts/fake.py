@@ -9,7 +9,11 @@ from pathlib import Path
 
 from rightsizer.errors import Reason, TrialFailed
 from rightsizer.hosts.base import Endpoint, Launch, Usage
-from rightsizer.units import NS_PER_S
+from rightsizer.units import BYTES_PER_GIB, NS_PER_S
+
+BUSY_CPUS = 0.5
+MEMORY_BYTES = BYTES_PER_GIB
+USAGE_S = 3600
 
 
 @dataclass
@@ -17,6 +21,8 @@ class FakeOwner:
     """Remembers what it was asked to start and end."""
 
     spawned: list[str] = field(default_factory=list)
+    """Names, in order; `argv` has what they were."""
+    argv: dict[str, tuple[str, ...]] = field(default_factory=dict)
     ended: list[str] = field(default_factory=list)
 
     def spawn(
@@ -33,6 +39,7 @@ class FakeOwner:
     ) -> int:
         """Remember it."""
         self.spawned.append(name)
+        self.argv[name] = tuple(argv)
         return len(self.spawned)
 
     def end(self, name: str, grace_s: float) -> None:
@@ -46,23 +53,28 @@ class FakeOwner:
 
 @dataclass
 class FakeServer:
-    """See `hosts.base.Server`. Uses half of one CPU and 1 GiB, by the virtual clock."""
+    """See `hosts.base.Server`. What it uses is the same at every second of the virtual clock."""
 
     endpoint: Endpoint
     owner: FakeOwner
     crashes_at_check: int | None = None
+    busy_cpus: float = BUSY_CPUS
+    memory_bytes: int = MEMORY_BYTES
     ready_s: float = 0.0
     checks: int = 0
 
     def check(self) -> None:
-        """Crash at the check it was told to."""
+        """Crash at the check it was told to, and at every later one."""
         self.checks += 1
         if self.crashes_at_check is not None and self.checks >= self.crashes_at_check:
             raise TrialFailed(Reason.CRASHED, "it was told to crash", self.log_tail())
 
     def usage(self) -> Sequence[Usage]:
         """A reading a second, for an hour of virtual time."""
-        return [Usage(s * NS_PER_S, 0.5 * s, 1 << 30) for s in range(3600)]
+        return [
+            Usage(second * NS_PER_S, self.busy_cpus * second, self.memory_bytes)
+            for second in range(USAGE_S)
+        ]
 
     def log_tail(self, lines: int = 20) -> str:
         """One line."""
@@ -70,7 +82,7 @@ class FakeServer:
 
 
 class FakeHost:
-    """See `hosts.base.Host`. `outcome` may name a failure for a launch; `crashes` a check number.
+    """See `hosts.base.Host`. Deterministic; needs no process and no time.
 
     The endpoint's URL is `http://fake/<trial id>`, so that fake traffic can tell candidates apart.
     """
@@ -80,9 +92,22 @@ class FakeHost:
         name: str = "fake",
         outcome: Callable[[Launch], TrialFailed | None] = lambda launch: None,
         crashes: Callable[[Launch], int | None] = lambda launch: None,
+        busy_cpus: float = BUSY_CPUS,
+        memory_bytes: int = MEMORY_BYTES,
     ) -> None:
+        """Say how its servers behave.
+
+        Args:
+            name: as in a hosts file.
+            outcome: the failure of a launch, None to start it.
+            crashes: the number of the check, from 1, at which a launch's server crashes.
+            busy_cpus: CPUs that a server keeps busy.
+            memory_bytes: what a server holds.
+        """
         self._name, self._outcome, self._crashes = name, outcome, crashes
+        self._busy_cpus, self._memory_bytes = busy_cpus, memory_bytes
         self.running: list[FakeServer] = []
+        """Servers in use now."""
 
     @property
     def name(self) -> str:
@@ -98,13 +123,16 @@ class FakeHost:
         failure = self._outcome(launch)
         if failure is not None:
             raise failure
-        owner = FakeOwner()
         server = FakeServer(
-            Endpoint(f"http://fake/{launch.trial_id}"), owner, self._crashes(launch)
+            Endpoint(f"http://fake/{launch.trial_id}"),
+            FakeOwner(),
+            self._crashes(launch),
+            self._busy_cpus,
+            self._memory_bytes,
         )
         self.running.append(server)
         try:
             yield server
         finally:
             self.running.remove(server)
-            owner.end("server", 0.0)
+            server.owner.end("server", 0.0)

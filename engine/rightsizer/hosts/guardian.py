@@ -29,6 +29,7 @@ from typing import Any
 from rightsizer.hosts.child import Refused, adopt_orphans, start_child
 from rightsizer.hosts.logs import LogPipe
 from rightsizer.hosts.meter import Meter
+from rightsizer.hosts.signals import forget_signals, wake_on_signals
 from rightsizer.hosts.tree import descendants
 
 SERVER = "server"
@@ -39,6 +40,10 @@ ORPHAN_GRACE_S = 1.0
 POLL_S = 0.02
 READ_BYTES = 65536
 MAX_DESCRIPTORS = 8
+TURN_BYTES = 1 << 16
+DRAIN_BYTES = 4 << 20
+"""What is moved of a child's output in one turn, and of what an ended child left behind: one that
+prints without end must not hold up the rest."""
 
 
 @dataclass
@@ -67,7 +72,8 @@ class Guardian:
         self._next_usage_s = 0.0
         self._engine_gone_s: float | None = None
         self._selector.register(channel, selectors.EVENT_READ, self._receive)
-        self._wake_on_signals()
+        wake = wake_on_signals(self._on_signal)
+        self._selector.register(wake, selectors.EVENT_READ, lambda: forget_signals(wake))
 
     def run(self) -> None:
         """Serve the engine until it goes away; then end everything."""
@@ -84,17 +90,8 @@ class Guardian:
                 _signal_all(descendants(os.getpid()), signal.SIGKILL)
                 self._turn(POLL_S)
             for child in self._children.values():
-                child.log.drain()
-
-    def _wake_on_signals(self) -> None:
-        """Have signals, and so the end of a child, end a wait."""
-        wake_read, wake_write = os.pipe()
-        os.set_blocking(wake_read, False)
-        os.set_blocking(wake_write, False)
-        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._on_signal)
-        self._selector.register(wake_read, selectors.EVENT_READ, lambda: _empty(wake_read))
+                self._pump(child.log, DRAIN_BYTES)
+                child.log.close()
 
     def _on_signal(self, number: int, frame: object) -> None:
         if number != signal.SIGCHLD:
@@ -140,8 +137,9 @@ class Guardian:
         **program: Any,
     ) -> None:
         stdin, stdout = (self._descriptors.popleft() for _ in range(2)) if streams else (None, None)
+        pipe = None
         try:
-            pipe = LogPipe(Path(log), [secret.encode() for secret in secrets])
+            pipe = LogPipe(Path(log), [os.fsencode(secret) for secret in secrets])
             pid = start_child(
                 **program,
                 stdin=stdin,
@@ -149,24 +147,35 @@ class Guardian:
                 stderr=pipe.write_end,
             )
         except (Refused, OSError) as error:
+            if pipe is not None:
+                pipe.close()
             self._report("refused", name=name, why=str(error))
             return
         finally:
-            for descriptor in (stdin, stdout):
+            for descriptor in (stdin, stdout, pipe.write_end if pipe else None):
                 if descriptor is not None:
                     os.close(descriptor)
-        pipe.close_write_end()
         self._children[name] = Child(name, pid, pipe)
         if name == SERVER:
             self._meter = Meter(memory_limit)
-        self._selector.register(pipe.read_end, selectors.EVENT_READ, lambda: self._pump(pipe))
+        self._selector.register(
+            pipe.read_end, selectors.EVENT_READ, lambda: self._pump(pipe, TURN_BYTES)
+        )
         self._report("spawned", name=name, pid=pid)
 
     def _end_child(self, name: str, grace_s: float) -> None:
         if name in self._children:
-            self._end(grace_s, lambda: self._tree(name))
-            self._children[name].log.drain()
+            seen: set[int] = set()
+            self._end(grace_s, lambda: self._left_of(name, seen))
+            self._pump(self._children[name].log, DRAIN_BYTES)
         self._report("ended", name=name)
+
+    def _left_of(self, name: str, seen: set[int]) -> list[int]:
+        """What is left of a tree, also of what has lost its parents since it was `seen`."""
+        seen.update(self._tree(name))
+        left = [pid for pid in descendants(os.getpid()) if pid in seen]
+        seen.update(child for pid in left for child in descendants(pid))
+        return left
 
     def _tree(self, name: str, *, zombies: bool = False) -> list[int]:
         """The server's tree is all but the other children's: its daemons come to us as orphans."""
@@ -217,11 +226,11 @@ class Guardian:
             if child.code == 0 and self._tree(child.name):
                 continue
             child.told = True
-            child.log.drain()  # its last words belong to the news
+            self._pump(child.log, DRAIN_BYTES)  # its last words belong to the news
             self._report("exited", name=child.name, code=child.code)
 
-    def _pump(self, pipe: LogPipe) -> None:
-        if pipe.pump() is None:
+    def _pump(self, pipe: LogPipe, limit_bytes: int) -> None:
+        if pipe.is_open and not pipe.move(limit_bytes):
             self._selector.unregister(pipe.read_end)
             pipe.close()
 
@@ -253,12 +262,6 @@ def _signal_all(pids: list[int], number: int) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
-
-
-def _empty(descriptor: int) -> None:
-    with contextlib.suppress(BlockingIOError):
-        while os.read(descriptor, 4096):
-            pass
 
 
 def main() -> None:

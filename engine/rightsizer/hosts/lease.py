@@ -1,4 +1,4 @@
-"""CPU leases by lock files: two jobs on one machine never share a CPU.
+"""CPU leases by lock files: two jobs of a user on one machine never share a CPU.
 
 The kernel drops a lock when its holder dies, so a lease cannot be left behind.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,71 +15,100 @@ from pathlib import Path
 
 from rightsizer.errors import EnvironmentFault
 
-LOOKS, LOOK_S = 5, 0.02
+LOOKERS_S = 0.2
+"""Whoever lists leases holds a lock for a moment; what is held for longer is a lease."""
+RETRY_S = 0.02
+MAX_OWNER_BYTES = 200
 
 
 def runtime_dir() -> Path:
-    """The machine's folder for locks: shared by all jobs of this user, gone after a reboot."""
-    given = os.environ.get("XDG_RUNTIME_DIR")
-    base = Path(given) if given and os.access(given, os.W_OK) else Path(tempfile.gettempdir())
-    return base / (f"rightsizer-{os.getuid()}" if base != Path(given or "") else "rightsizer")
+    """The folder for locks, shared by all of this user's jobs and gone after a reboot.
+
+    By XDG_RUNTIME_DIR, or where that is not set (cron, a container) by its usual place or /tmp,
+    whatever TMPDIR says: jobs must agree on it.
+    """
+    user = os.getuid()
+    for base in (os.environ.get("XDG_RUNTIME_DIR"), f"/run/user/{user}"):
+        if base and os.access(base, os.W_OK):
+            return Path(base) / "rightsizer"
+    return Path("/tmp") / f"rightsizer-{user}"
 
 
 def leased_cpus(folder: Path | None = None) -> dict[int, str]:
     """CPUs whose lease is held by a living process, each with its owner's own words."""
     found = {}
     for path in (folder or runtime_dir()).glob("cpu-*.lock"):
-        with contextlib.suppress(OSError, ValueError), path.open("r") as file:
+        with contextlib.suppress(OSError, ValueError), path.open("rb") as file:
+            cpu = int(path.stem.removeprefix("cpu-"))
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except OSError:
-                found[int(path.stem.removeprefix("cpu-"))] = file.read().strip()
-    return found
+                found[cpu] = file.read(MAX_OWNER_BYTES).decode("utf-8", "replace").strip()
+    return dict(sorted(found.items()))
 
 
 @contextmanager
 def lease(cpus: Sequence[int], owner: str, folder: Path | None = None) -> Iterator[None]:
-    """Hold CPUs, all or none.
+    """Hold CPUs, all or none. `owner` is what others are told: `job resnet50-1a2b3c4d`.
 
     Raises:
         EnvironmentFault: one is held by another job, which the message names.
     """
     folder = folder or runtime_dir()
     with contextlib.ExitStack() as held:
-        for cpu in sorted(cpus):
+        if cpus:
+            _own_folder(folder)
+        # Everybody takes them in the same order.
+        for cpu in sorted(set(cpus)):
             held.enter_context(_hold(folder / f"cpu-{cpu}.lock", cpu, owner))
         yield
+
+
+def _own_folder(folder: Path) -> None:
+    """Make the folder; in /tmp it may be somebody else's trap."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        belongs = folder.stat().st_uid == os.getuid()
+    except OSError as error:
+        raise _unusable(folder, error.strerror or str(error)) from None
+    if not belongs:
+        raise _unusable(folder, "it belongs to another user")
 
 
 @contextmanager
 def _hold(path: Path, cpu: int, owner: str) -> Iterator[None]:
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(path, flags, 0o600)
     except OSError as error:
-        why = error.strerror or str(error)
-        todo = "mend the permissions of its folder"
-        raise EnvironmentFault(f"cannot lease CPU {cpu} by {path}", why, todo) from None
+        raise _unusable(path, error.strerror or str(error)) from None
     try:
-        if not _lock(descriptor):
-            holder = os.pread(descriptor, 200, 0).decode() or "another job"
-            what = f"CPU {cpu} is leased to {holder}"
-            todo = "wait for it to end, or start this job on other CPUs with taskset"
-            raise EnvironmentFault(what, "jobs never share CPUs", todo)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{owner} (process {os.getpid()})".encode(), 0)
+        _lock(descriptor, cpu)
+        with contextlib.suppress(OSError):  # on a full disk the lease has no name, but holds
+            os.ftruncate(descriptor, 0)
+            text = f"{owner} (process {os.getpid()})"
+            os.pwrite(descriptor, text.encode()[:MAX_OWNER_BYTES], 0)
         yield
     finally:
         os.close(descriptor)
 
 
-def _lock(descriptor: int) -> bool:
-    """Whether the lock is ours now. A job that only looks (`leased_cpus`) has it for an instant."""
-    for _ in range(LOOKS):
+def _lock(descriptor: int, cpu: int) -> None:
+    deadline_s = time.monotonic() + LOOKERS_S
+    while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
         except OSError:
-            time.sleep(LOOK_S)
-        else:
-            return True
-    return False
+            if time.monotonic() > deadline_s:
+                break
+        time.sleep(RETRY_S)
+    text = os.pread(descriptor, MAX_OWNER_BYTES, 0).decode("utf-8", "replace")
+    what = f"CPU {cpu} is leased to {text or 'another job'}"
+    todo = "wait for it to end, or start this job on other CPUs with taskset"
+    raise EnvironmentFault(what, "jobs never share CPUs", todo)
+
+
+def _unusable(path: Path, why: str) -> EnvironmentFault:
+    todo = "mend or remove it, or set XDG_RUNTIME_DIR to a folder of yours"
+    return EnvironmentFault(f"cannot keep CPU leases in {path}", why, todo)

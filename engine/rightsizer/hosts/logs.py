@@ -10,55 +10,60 @@ from pathlib import Path
 MAX_BYTES = 1 << 20
 """A log file of this size is set aside as NAME.1, and the one before it dropped."""
 READ_BYTES = 65536
-DRAIN_BYTES = 4 * MAX_BYTES
 TAIL_BYTES = 65536
 MASK = b"***"
 
 
 class Redactor:
-    """Replaces secrets in a stream; what may be the beginning of one is held back."""
+    """Replaces secrets in a stream; what may be the beginning of one is held back.
+
+    Secrets that overlap, in one another or in themselves, are masked together.
+    """
 
     def __init__(self, secrets: Sequence[bytes]) -> None:
-        # The longest first: one secret may begin with another.
-        self._secrets = sorted({s for s in secrets if s}, key=len, reverse=True)
+        self._secrets = sorted({secret for secret in secrets if secret})
+        self._longest = max(map(len, self._secrets), default=0)
         self._held = b""
+        self._masked = 0
+        """How many of the bytes held belong to a secret whose mask is told already."""
 
     def feed(self, data: bytes) -> bytes:
         """What can be told for sure with this much more of the stream."""
         data = self._held + data
-        cut = self._undecided(data, 0)
-        while end := self._across(data, cut):
-            cut = self._undecided(data, end)
-        self._held = data[cut:]
-        return self._masked(data[:cut])
+        return self._tell(data, len(data) - self._undecided(data))
 
     def flush(self) -> bytes:
         """The rest, at the end of the stream."""
-        held, self._held = self._held, b""
-        return self._masked(held)
+        return self._tell(self._held, len(self._held))
 
-    def _masked(self, data: bytes) -> bytes:
-        for secret in self._secrets:
-            data = data.replace(secret, MASK)
-        return data
+    def _tell(self, data: bytes, cut: int) -> bytes:
+        told, done = b"", self._masked
+        for begin, end in self._found(data):
+            if begin >= cut:
+                break
+            if begin >= done:
+                told += data[done:begin] + MASK
+            done = max(done, end)
+        told += data[done:cut]
+        self._held, self._masked = data[cut:], max(0, done - cut)
+        return told
 
-    def _undecided(self, data: bytes, begin: int) -> int:
-        """Where the first beginning of a secret stands that the end of the data cuts off."""
-        cut = len(data)
+    def _found(self, data: bytes) -> list[tuple[int, int]]:
+        """Where every secret begins and ends."""
+        found = []
         for secret in self._secrets:
-            at = data.find(secret[:1], max(begin, len(data) - len(secret) + 1), cut)
-            while at >= 0 and not secret.startswith(data[at:]):
-                at = data.find(secret[:1], at + 1, cut)
-            cut = at if at >= 0 else cut
-        return cut
+            at = data.find(secret)
+            while at >= 0:
+                found.append((at, at + len(secret)))
+                at = data.find(secret, at + 1)
+        return sorted(found)
 
-    def _across(self, data: bytes, cut: int) -> int:
-        """The end of a whole secret that runs across the cut, 0 if none does."""
-        for secret in self._secrets:
-            begin, end = max(0, cut - len(secret) + 1), cut + len(secret) - 1
-            at = data.find(secret, begin, end)
-            if at >= 0:
-                return at + len(secret)
+    def _undecided(self, data: bytes) -> int:
+        """How many bytes at the end may be the beginning of a secret."""
+        for length in range(min(self._longest - 1, len(data)), 0, -1):
+            end = data[-length:]
+            if any(len(secret) > length and secret.startswith(end) for secret in self._secrets):
+                return length
         return 0
 
 
@@ -72,6 +77,7 @@ class BoundedLog:
         """Raises OSError where the file cannot be made."""
         self._path = path
         self._redactor = Redactor(secrets)
+        _set_aside(path).unlink(missing_ok=True)  # an earlier trial's
         self._descriptor = _open(path)
         self._size = 0
 
@@ -104,7 +110,7 @@ class BoundedLog:
 
 
 class LogPipe:
-    """The reading end of a child's output, and the log it goes to."""
+    """A pipe for a child's output, and the log it goes to; the caller closes the write end."""
 
     def __init__(self, path: Path, secrets: Sequence[bytes]) -> None:
         """Raises OSError where the log cannot be made."""
@@ -112,29 +118,30 @@ class LogPipe:
         self.read_end, self.write_end = os.pipe()
         os.set_blocking(self.read_end, False)
 
-    def close_write_end(self) -> None:
-        """Leave it to the children: its end is then theirs."""
-        os.close(self.write_end)
+    @property
+    def is_open(self) -> bool:
+        """Whether more may be read."""
+        return self.read_end >= 0
 
-    def pump(self) -> int | None:
-        """Move what has come, at most 64 KiB; 0 if nothing has, None at the end."""
-        try:
-            data = os.read(self.read_end, READ_BYTES)
-        except BlockingIOError:
-            return 0
-        self._log.write(data)
-        return len(data) or None
-
-    def drain(self) -> None:
-        """Move all that waits in the pipe, within reason: a child may print without end."""
-        moved = 0
-        while moved < DRAIN_BYTES and (count := self.pump()):
-            moved += count
+    def move(self, limit_bytes: int) -> bool:
+        """Move what waits to the log, up to a limit; False once the stream has ended."""
+        while limit_bytes > 0:
+            try:
+                data = os.read(self.read_end, READ_BYTES)
+            except BlockingIOError:
+                return True
+            if not data:
+                return False
+            self._log.write(data)
+            limit_bytes -= len(data)
+        return True
 
     def close(self) -> None:
         """End the log."""
-        os.close(self.read_end)
-        self._log.close()
+        if self.is_open:
+            os.close(self.read_end)
+            self.read_end = -1
+            self._log.close()
 
 
 def tail(path: Path, lines: int) -> str:

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -23,6 +24,8 @@ from rightsizer.hosts.tree import descendants
 ANSWER_S = 10.0
 """What the guardian gets to answer a command, beside a grace that the command itself gives."""
 END_S = 10.0
+PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH")
+"""The guardian's own environment: what an interpreter needs, and no secrets."""
 
 
 class SpawnRefused(Exception):
@@ -32,7 +35,7 @@ class SpawnRefused(Exception):
 class GuardedOwner:
     """Starts processes under a guardian of its own; see `hosts.base.Owner`.
 
-    Leaving the context ends everything that was started.
+    Leaving the context ends everything that was started. For one thread.
     """
 
     def __init__(self, cpus: Sequence[int], secrets: frozenset[str] = frozenset()) -> None:
@@ -41,34 +44,37 @@ class GuardedOwner:
         self._secrets = sorted(secrets)
         self._changed = threading.Condition()
         self._answers: dict[tuple[str, str], dict[str, Any]] = {}
-        self._exited: dict[str, int] = {}
         self._pids: dict[str, int] = {}
+        self._exited: dict[str, int] = {}
         self._usage: list[Usage] = []
-        self._lost = False
-        self.out_of_memory: str | None = None
-        """Set when the guardian ended the server for its memory: the figures."""
+        self._lost = self._leaving = False
+        self._out_of_memory: str | None = None
 
     def __enter__(self) -> GuardedOwner:
-        ours, theirs = socket.socketpair()
-        self._channel = ours
-        # -P: a json.py in the user's folder is not ours to import.
+        self._channel, theirs = socket.socketpair()
+        # -P: a module of the user's working folder must not stand in for one of the library's.
         argv = [sys.executable, "-P", "-m", "rightsizer.hosts.guardian", str(theirs.fileno())]
         try:
             self._guardian = subprocess.Popen(
                 argv,
+                env={name: os.environ[name] for name in PASSED_ON if name in os.environ},
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,
             )
         except OSError as error:
-            ours.close()
-            raise EnvironmentFault("cannot start a process", error.strerror or "") from None
+            self._channel.close()
+            why, todo = error.strerror or str(error), "end other processes or raise the limit"
+            raise EnvironmentFault("cannot start the guardian process", why, todo) from None
         finally:
             theirs.close()
         if self._cpus and hasattr(os, "sched_setaffinity"):
             with contextlib.suppress(OSError):
                 os.sched_setaffinity(self._guardian.pid, self._cpus)
+        # The reader must wait without end, the sender must not.
+        timeout = struct.pack("ll", int(ANSWER_S), 0)
+        self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
         self._reader = threading.Thread(target=self._read, daemon=True, name="guardian-reader")
         self._reader.start()
         return self
@@ -79,16 +85,31 @@ class GuardedOwner:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._leaving = True
         # The closed channel is the word to end everything.
         with contextlib.suppress(OSError):
             self._channel.shutdown(socket.SHUT_WR)
         try:
             self._guardian.wait(END_S)
         except subprocess.TimeoutExpired:
-            self._guardian.send_signal(signal.SIGKILL)
+            left = descendants(self._guardian.pid)
+            self._guardian.kill()
+            for pid in left:
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
             self._guardian.wait()
         self._reader.join(END_S)
         self._channel.close()
+
+    @property
+    def guardian_pid(self) -> int:
+        """The guardian's process; orphans of the server become its children."""
+        return self._guardian.pid
+
+    @property
+    def out_of_memory(self) -> str | None:
+        """The figures, when the guardian has ended the server for its memory."""
+        return self._out_of_memory
 
     def spawn(
         self,
@@ -110,7 +131,13 @@ class GuardedOwner:
         Raises:
             SpawnRefused: the program cannot be started.
             TrialInterrupted: the guardian is gone.
+            EnvironmentFault: the log cannot be written.
         """
+        try:
+            log.open("wb").close()
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise EnvironmentFault(f"cannot write {log}", why, "free space or mend it") from None
         streams = [] if stdin is None or stdout is None else [stdin, stdout]
         answer = self._ask(
             "spawn",
@@ -129,8 +156,7 @@ class GuardedOwner:
         )
         if answer["kind"] == "refused":
             raise SpawnRefused(str(answer["why"]))
-        self._pids[name] = int(answer["pid"])
-        return self._pids[name]
+        return int(answer["pid"])
 
     def end(self, name: str, grace_s: float) -> None:
         """End a process and all it started; see `hosts.base.Owner`."""
@@ -142,6 +168,7 @@ class GuardedOwner:
         with self._changed:
             code = self._exited.get(name)
         if code is None:
+            self.check()
             return None
         if code >= 0:
             return f"exit code {code}"
@@ -149,11 +176,6 @@ class GuardedOwner:
             return f"signal {signal.Signals(-code).name}"
         except ValueError:
             return f"signal {-code}"
-
-    def orphans(self) -> list[int]:
-        """Daemons: what the guardian has adopted as the processes that started it have ended."""
-        ours = {p for pid in self._pids.values() for p in (pid, *descendants(pid))}
-        return [pid for pid in descendants(self._guardian.pid) if pid not in ours]
 
     def usage(self) -> list[Usage]:
         """The server's usage readings so far."""
@@ -196,28 +218,40 @@ class GuardedOwner:
         self.check()
         raise TrialInterrupted(Reason.HOST_LOST, f"the guardian did not answer {kind} in time")
 
+    # -- reports, in the reader's thread ---------------------------------------------------------
+
     def _read(self) -> None:
         """Reports as they come, until the guardian closes its end."""
         with contextlib.suppress(OSError), self._channel.makefile("rb") as lines:
             for line in lines:
-                self._take(json.loads(line))
+                if line.endswith(b"\n"):  # not cut off by the guardian's death
+                    self._take(json.loads(line))
         with self._changed:
             self._lost = True
             self._changed.notify_all()
+        if not self._leaving:
+            self._end_groups()
 
     def _take(self, report: dict[str, Any]) -> None:
         with self._changed:
-            match report["kind"]:
+            match report.pop("kind"):
                 case "usage":
-                    del report["kind"]
                     self._usage.append(Usage(**report))
                 case "exited":
                     self._exited[report["name"]] = report["code"]
                 case "out-of-memory":
                     used, limit = (report[key] / 2**20 for key in ("memory_bytes", "limit_bytes"))
-                    self.out_of_memory = f"{used:.0f} MiB used of {limit:.0f} MiB"
+                    self._out_of_memory = f"{used:.0f} MiB used of {limit:.0f} MiB"
                 case kind:
                     if kind == "spawned":
+                        self._pids[report["name"]] = report["pid"]
                         self._exited.pop(report["name"], None)
-                    self._answers[(kind, report["name"])] = report
+                    self._answers[(kind, report["name"])] = {"kind": kind, **report}
             self._changed.notify_all()
+
+    def _end_groups(self) -> None:
+        """After the guardian's death: its children die with it, their workers may not."""
+        for name, pid in self._pids.items():
+            if name not in self._exited:
+                with contextlib.suppress(OSError):
+                    os.killpg(pid, signal.SIGKILL)

@@ -2,60 +2,74 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
-from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 
 import psutil
 
 from rightsizer.inventory import Machine, parse_cpus
 
-TOPOLOGY = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
-CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+SIBLINGS = "sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
+CGROUP_FOLDERS = {"": "sys/fs/cgroup", "memory": "sys/fs/cgroup/memory"}
+"""Where cgroup version 2 (no controllers named) and version 1 keep memory limits."""
+CGROUP_LIMITS = {"": "memory.max", "memory": "memory.limit_in_bytes"}
 
 
-def this_machine() -> Machine:
-    """CPUs by physical core as far as this process may use them, memory, processor."""
+def this_machine(root: Path = Path("/")) -> Machine:
+    """CPUs by physical core as far as this process may use them, memory, processor.
+
+    `root` is where `proc` and `sys` lie. Without them (macOS) each CPU counts as a core, and
+    nothing can be pinned.
+    """
     can_pin = hasattr(os, "sched_getaffinity")
-    cpu_count = os.cpu_count() or 1
+    cpu_count = psutil.cpu_count() or 1
     allowed = os.sched_getaffinity(0) if can_pin else set(range(cpu_count))
-    siblings = {cpu: _siblings(cpu) for cpu in allowed}
+    siblings = {cpu: _siblings(root, cpu) for cpu in allowed}
     cores = {tuple(c for c in siblings[cpu] if c in allowed) for cpu in allowed}
     return Machine(
         cores=tuple(sorted(cores)),
         cpu_count=cpu_count,
-        memory_bytes=_memory_bytes(),
-        processor=_processor(),
+        memory_bytes=min([psutil.virtual_memory().total, *_cgroup_limits(root)]),
+        processor=_processor(root),
         architecture=platform.machine(),
         threads_per_core=max(len(group) for group in siblings.values()),
         can_pin=can_pin,
     )
 
 
-def _siblings(cpu: int) -> tuple[int, ...]:
+def _siblings(root: Path, cpu: int) -> tuple[int, ...]:
     """The hyperthreads of a CPU's core, itself included."""
     try:
-        return parse_cpus(Path(TOPOLOGY.format(cpu)).read_text().strip())
+        return parse_cpus((root / SIBLINGS.format(cpu)).read_text().strip())
     except (OSError, ValueError):
         return (cpu,)
 
 
-def _memory_bytes() -> int:
-    """Of the machine, or of the cgroup this process is held to where that is less."""
-    found = [psutil.virtual_memory().total]
-    for path in CGROUP_LIMITS:
-        try:
-            found.append(int(Path(path).read_text()))
-        except (OSError, ValueError):  # no such cgroup version, or "max"
-            continue
-    return min(found)
+def _cgroup_limits(root: Path) -> Iterator[int]:
+    """Memory limits of the cgroup of this process and of all above it, in bytes.
+
+    In a container the path that /proc tells may be the host's; the mounted root is then ours.
+    """
+    groups = {controller: PurePosixPath("/") for controller in CGROUP_FOLDERS}
+    with contextlib.suppress(OSError):
+        for line in (root / "proc/self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            for controller in controllers.split(","):
+                if controller in groups:
+                    groups[controller] = PurePosixPath(path)
+    for controller, group in groups.items():
+        for at in (group, *group.parents):
+            folder = root / CGROUP_FOLDERS[controller] / at.relative_to("/")
+            with contextlib.suppress(OSError, ValueError):  # no such group, or "max"
+                yield int((folder / CGROUP_LIMITS[controller]).read_text())
 
 
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
+def _processor(root: Path) -> str:
+    with contextlib.suppress(OSError):
+        for line in (root / "proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
-    except OSError:
-        pass
     return platform.processor() or "unknown processor"

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-import psutil
-
 from rightsizer.errors import Reason, TrialFailed
 from rightsizer.hosts.base import Endpoint, Launch, Usage
-from rightsizer.hosts.control import accepts, is_ready
 from rightsizer.hosts.guardian import SERVER
+from rightsizer.hosts.hooks import hooks
 from rightsizer.hosts.logs import tail
 from rightsizer.hosts.owner import GuardedOwner, SpawnRefused
+from rightsizer.hosts.ports import LOOPBACK, free_port, require_free, require_own
+from rightsizer.hosts.readiness import Readiness
 from rightsizer.hosts.tree import descendants
 from rightsizer.inventory import HostSpec
 from rightsizer.placeholders import fill, names_in
@@ -25,8 +23,6 @@ from rightsizer.placeholders import fill, names_in
 PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR")
 STOP_GRACE_S = 5.0
 POLL_S = 0.05
-POLL_MAX_S = 0.25
-LOOPBACK = "127.0.0.1"
 
 
 class ProcessHost:
@@ -49,17 +45,14 @@ class ProcessHost:
         environment = _environment(launch.environment)
         with GuardedOwner(launch.placement.generator_cpus, launch.secrets) as owner:
             if launch.url is not None:
-                with _hooks(owner, launch, environment, tick):
+                with hooks(owner, launch, environment, tick):
                     server = ProcessServer(owner, launch, launch.url.rstrip("/"), None)
                     server.wait_ready(tick)
                     yield server
                 return
-            port = _free_port(launch)
-            pid = _spawn(owner, launch, environment, port)
-            server = ProcessServer(owner, launch, f"http://{LOOPBACK}:{port}", pid)
             try:
+                server = _start_server(owner, launch, environment)
                 server.wait_ready(tick)
-                server.require_own_port(port)
                 yield server
             finally:
                 owner.end(SERVER, STOP_GRACE_S)
@@ -68,10 +61,11 @@ class ProcessHost:
 class ProcessServer:
     """A running server; see `hosts.base.Server`."""
 
-    def __init__(self, owner: GuardedOwner, launch: Launch, url: str, pid: int | None) -> None:
-        self._owner, self._launch, self._pid = owner, launch, pid
-        self._log = launch.trial_dir / "server.log"
+    def __init__(self, owner: GuardedOwner, launch: Launch, url: str, port: int | None) -> None:
+        """`port` is where its own processes must listen; None: it is not ours."""
+        self._owner, self._launch, self._port = owner, launch, port
         self._endpoint = Endpoint(url)
+        self._begin_s = time.monotonic()
         self.ready_s = 0.0
 
     @property
@@ -86,11 +80,11 @@ class ProcessServer:
 
     def usage(self) -> Sequence[Usage]:
         """Readings of the server's process tree; none of a server at a URL."""
-        return self._owner.usage() if self._pid is not None else []
+        return self._owner.usage()
 
     def log_tail(self, lines: int = 20) -> str:
         """The last lines it printed."""
-        return tail(self._log, lines)
+        return tail(self._launch.trial_dir / "server.log", lines)
 
     def check(self) -> None:
         """Raise TrialFailed when it has ended, TrialInterrupted when the guardian has."""
@@ -98,53 +92,37 @@ class ProcessServer:
 
     def wait_ready(self, tick: Callable[[], None]) -> None:
         """Until it answers; raises TrialFailed when it ends first, or takes too long."""
-        begin_s = time.monotonic()
-        wait_s = POLL_S
-        while True:
-            tick()
-            self._check(Reason.EXITED_AT_START, "the server ended before it was ready")
-            if self._is_ready():
-                self.ready_s = time.monotonic() - begin_s
-                return
-            if time.monotonic() - begin_s > self._launch.ready_timeout_s:
-                raise TrialFailed(Reason.NEVER_READY, self._never_ready(), self.log_tail())
-            time.sleep(wait_s)
-            wait_s = min(POLL_MAX_S, wait_s * 1.2)
-
-    def require_own_port(self, port: int) -> None:
-        """Raise TrialFailed when it is another process that answers on the server's port."""
-        ours = {self._pid, *descendants(self._pid or 0), *self._owner.orphans()}
-        listeners = _listeners(port)
-        if listeners and ours.isdisjoint(listeners):
-            detail = f"port {port} is answered by another process ({_who(listeners[0])})"
-            raise TrialFailed(Reason.PORT_TAKEN, detail, self.log_tail())
+        ended_first = "the server ended before it was ready"
+        with Readiness(self._endpoint.url, self._launch.ready_path) as readiness:
+            while True:
+                tick()
+                self._check(Reason.EXITED_AT_START, ended_first)
+                if readiness.wait(POLL_S):
+                    break
+                if time.monotonic() - self._begin_s > self._launch.ready_timeout_s:
+                    detail = self._never_ready(readiness.why_not)
+                    raise TrialFailed(Reason.NEVER_READY, detail, self.log_tail())
+        self.ready_s = readiness.since_s - self._begin_s
+        if self._port is not None:
+            self._check(Reason.EXITED_AT_START, ended_first)
+            # All the guardian's descendants: a daemon has left the tree and is its child now.
+            require_own(self._port, descendants(self._owner.guardian_pid))
 
     def _check(self, reason: Reason, what: str) -> None:
         self._owner.check()
-        if self._owner.out_of_memory:
+        if self._port is None:
+            return
+        if self._owner.out_of_memory is not None:
             detail = f"{self._owner.out_of_memory} of memory"
             raise TrialFailed(Reason.OUT_OF_MEMORY, detail, self.log_tail())
-        ended = self._owner.exited(SERVER) if self._pid is not None else None
-        if ended is None or (ended == "exit code 0" and self._goes_on()):
-            return
-        raise TrialFailed(reason, f"{what}: {ended}", self.log_tail())
+        ended = self._owner.exited(SERVER)
+        if ended is not None:
+            raise TrialFailed(reason, f"{what}: {ended}", self.log_tail())
 
-    def _goes_on(self) -> bool:
-        """A server that puts itself into the background ends with 0 and goes on as a daemon."""
-        # Looked for twice: one that changes parents this moment may be missed once.
-        return bool(self._owner.orphans()) or self._is_ready() or bool(self._owner.orphans())
-
-    def _is_ready(self) -> bool:
-        path = self._launch.ready_path
-        url = self._endpoint.url
-        return accepts(url) if path is None else is_ready(url, path)
-
-    def _never_ready(self) -> str:
-        path = self._launch.ready_path
-        waited = f"within {self._launch.ready_timeout_s:g} s"
-        if path is None:
-            return f"no connection was accepted at {self._endpoint.url} {waited}"
-        return f"GET {path} did not answer 200 {waited}"
+    def _never_ready(self, why_not: str) -> str:
+        path, url = self._launch.ready_path, self._endpoint.url
+        wanted = f"{url} accepted no connection" if path is None else f"GET {path} did not turn 200"
+        return f"{wanted} within {self._launch.ready_timeout_s:g} s; last: {why_not}"
 
 
 def _environment(own: Mapping[str, str]) -> dict[str, str]:
@@ -152,16 +130,20 @@ def _environment(own: Mapping[str, str]) -> dict[str, str]:
     return {**passed, **own}
 
 
-def _spawn(owner: GuardedOwner, launch: Launch, environment: Mapping[str, str], port: int) -> int:
+def _start_server(
+    owner: GuardedOwner, launch: Launch, environment: Mapping[str, str]
+) -> ProcessServer:
     assert launch.command is not None
+    port = _port(launch.command, launch.port)
     values = {
         "python": sys.executable,
         "port": str(port),
         "model_dir": str(launch.model_dir or ""),
     }
     argv = [fill(word, values) for word in launch.command]
+    server = ProcessServer(owner, launch, f"http://{LOOPBACK}:{port}", port)
     try:
-        return owner.spawn(
+        owner.spawn(
             SERVER,
             argv,
             environment=environment,
@@ -172,89 +154,12 @@ def _spawn(owner: GuardedOwner, launch: Launch, environment: Mapping[str, str], 
         )
     except SpawnRefused as error:
         raise TrialFailed(Reason.EXITED_AT_START, f"cannot start {argv[0]!r}: {error}") from None
+    return server
 
 
-def _free_port(launch: Launch) -> int:
-    """The fixed port if it is free, else one that the system gives."""
-    wanted = 0
-    if launch.command and not any("port" in names_in(word) for word in launch.command):
-        wanted = launch.port or 0
-    with socket.socket() as sock:
-        # As servers do: connections in TIME_WAIT do not hold a port.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            sock.bind((LOOPBACK, wanted))
-        except OSError as error:
-            holders = _listeners(wanted)
-            who = f" by {_who(holders[0])}" if holders else ""
-            detail = (
-                f"port {wanted} is already taken{who} ({error.strerror}); free it, or use {{port}}"
-            )
-            raise TrialFailed(Reason.PORT_TAKEN, detail) from None
-        return int(sock.getsockname()[1])
-
-
-def _listeners(port: int) -> list[int]:
-    """Processes that listen on a TCP port, as far as this user may see."""
-    with contextlib.suppress(psutil.Error, OSError):
-        return [
-            c.pid
-            for c in psutil.net_connections("tcp")
-            if c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port and c.pid
-        ]
-    return []
-
-
-def _who(pid: int) -> str:
-    with contextlib.suppress(psutil.Error):
-        return f"process {pid}, {psutil.Process(pid).name()}"
-    return f"process {pid}"
-
-
-@contextmanager
-def _hooks(
-    owner: GuardedOwner, launch: Launch, environment: Mapping[str, str], tick: Callable[[], None]
-) -> Iterator[None]:
-    """The commands around a trial of a server that already runs."""
-    _hook(owner, launch, environment, "before_trial", launch.before, tick)
-    try:
-        yield
-    finally:
-        _hook(owner, launch, environment, "after_trial", launch.after, lambda: None)
-
-
-def _hook(
-    owner: GuardedOwner,
-    launch: Launch,
-    environment: Mapping[str, str],
-    name: str,
-    command: Sequence[str] | None,
-    tick: Callable[[], None],
-) -> None:
-    """One command to its end; what it leaves running ends with the trial."""
-    if command is None:
-        return
-    log = launch.trial_dir / f"{name}.log"
-    cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    try:
-        owner.spawn(
-            name,
-            command,
-            environment=environment,
-            working_dir=launch.working_dir,
-            cpus=cpus,
-            log=log,
-        )
-    except SpawnRefused as error:
-        raise TrialFailed(Reason.HOOK_FAILED, f"hooks.{name}: {error}") from None
-    deadline_s = time.monotonic() + launch.ready_timeout_s
-    while (ended := owner.exited(name)) is None:
-        tick()
-        owner.check()
-        if time.monotonic() > deadline_s:
-            owner.end(name, STOP_GRACE_S)
-            detail = f"hooks.{name}: it did not end within {launch.ready_timeout_s:g} s"
-            raise TrialFailed(Reason.HOOK_FAILED, detail, tail(log, 20))
-        time.sleep(POLL_S)
-    if ended != "exit code 0":
-        raise TrialFailed(Reason.HOOK_FAILED, f"hooks.{name}: {ended}", tail(log, 20))
+def _port(command: Sequence[str], fixed: int | None) -> int:
+    """A free port for a command that can be told one, else the fixed port if it is free."""
+    if fixed is None or any("port" in names_in(word) for word in command):
+        return free_port()
+    require_free(fixed)
+    return fixed

@@ -1,0 +1,59 @@
+"""Waiting for a server to become ready."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+
+from rightsizer.hosts.control import why_not_ready
+
+REPLY_S = 5.0
+"""What one question may take: a server that is loading answers late."""
+POLL_S = 0.05
+POLL_MAX_S = 0.25
+
+
+class Readiness:
+    """Asks a server whether it is ready, again and again, in a thread of its own.
+
+    So neither a slow answer nor a slow name server holds up whoever waits.
+    """
+
+    def __init__(self, url: str, path: str | None) -> None:
+        """`path` must answer 200; without one, a connection must be accepted."""
+        self._url, self._path = url, path
+        self._ready, self._left = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._ask, daemon=True, name="readiness")
+        self.since_s = 0.0
+        """When it turned ready (monotonic clock)."""
+        self.why_not = "not asked yet"
+        """What kept it from being ready when last asked."""
+
+    def __enter__(self) -> Readiness:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._left.set()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether the server is ready, as soon as it is known, or after the timeout."""
+        return self._ready.wait(timeout_s)
+
+    def _ask(self) -> None:
+        wait_s = POLL_S
+        while not self._left.is_set():
+            why_not = why_not_ready(self._url, self._path, REPLY_S)
+            if why_not is None:
+                self.since_s = time.monotonic()
+                self._ready.set()
+                return
+            self.why_not = why_not
+            self._left.wait(wait_s)
+            wait_s = min(POLL_MAX_S, wait_s * 1.2)
