@@ -29,6 +29,7 @@ def row(
         trial_id="x",
         instance_type=instance_type,
         environment=environment,
+        command=None,
         basis=basis,  # type: ignore[arg-type]
         provenance="native",
         max_invocations_per_min=maximum,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from rightsizer.errors import (
     TrialState,
 )
 from rightsizer.events import JobEnded, JobStarted, StepEnded, StepProgress, TrialEnded
+from rightsizer.inventory import Machine
 from rightsizer.jobs import resume, run
 from rightsizer.loading import list_stored, load
 from rightsizer.stop_switch import StopSwitch
@@ -202,7 +204,8 @@ def test_a_press_of_the_switch_ends_the_step_saves_and_leaves_the_rest(tmp_path:
 
     job = run(write_job(tmp_path), outside=fake_outside(), on_event=press, switch=switch)
     assert job.status == "stopped"
-    [trial] = job.trials
+    trial, unmeasured = job.trials
+    assert (unmeasured.state, unmeasured.steps) == (TrialState.STOPPED, ())
     assert (trial.state, trial.reason) == (TrialState.STOPPED, Reason.BY_USER)
     assert trial.steps[0].requests.attempted > 100
     [row] = job.recommendations
@@ -226,7 +229,7 @@ def test_a_stop_request_in_the_store_stops_the_owner(tmp_path: Path, monkeypatch
 
     job = run(write_job(tmp_path), outside=fake_outside(), on_event=ask)
     assert job.status == "stopped"
-    assert len(job.trials) == 1
+    assert [trial.state for trial in job.trials] == [TrialState.SUCCEEDED, TrialState.STOPPED]
 
 
 def test_a_job_whose_time_is_up_completes_with_what_it_has(tmp_path: Path):
@@ -247,7 +250,58 @@ def test_a_job_whose_time_is_up_completes_with_what_it_has(tmp_path: Path):
     assert job.status == "completed"
     assert [doubt.code for doubt in job.doubts] == ["cut-short"]
     assert "limits.duration_s of 60.5 s" in job.doubts[0].message
-    assert len(job.trials) == 1
+    [left] = job.rejected
+    assert (left.reason, left.detail) == ("time-limit", "not measured: the job ended before")
+    assert job.exit_code is ExitCode.PARTIAL
+
+
+def test_a_glimpse_of_a_step_that_was_cut_short_sets_no_maximum(tmp_path: Path):
+    switch = StopSwitch()
+
+    def press(event):
+        if isinstance(event, StepProgress) and event.progress.elapsed_s == 5:
+            switch.press()
+
+    job = run(write_job(tmp_path), outside=fake_outside(), on_event=press, switch=switch)
+    assert job.trials[0].steps[0].verdict == "invalid"
+    assert job.recommendations == ()
+    assert job.exit_code is ExitCode.NO_VALID_MEASUREMENT
+
+
+def test_a_candidate_refused_for_lack_of_cpus_is_measured_when_they_are_free(
+    tmp_path: Path, monkeypatch
+):
+    machine = Machine(((0,), (1,)), 2, 8 << 30, "cpu", "x86_64")
+    path = write_job(
+        tmp_path,
+        JOB.replace(
+            "traffic:", "  - {instance_type: local.2cpu, environment: {SPEED: fast}}\ntraffic:"
+        ),
+    )
+    monkeypatch.setattr("rightsizer.preparation.this_machine", lambda: machine)
+    small = Machine(((0,),), 2, 8 << 30, "cpu", "x86_64")
+    with monkeypatch.context() as scarce:
+        scarce.setattr("rightsizer.preparation.this_machine", lambda: small)
+        scarce.setattr("rightsizer.jobs._keeping_to", lambda cpus: nullcontext())
+        job = run(path, outside=fake_outside())
+    assert [row.instance_type for row in job.rejected] == ["local.2cpu"]
+    monkeypatch.setattr("rightsizer.jobs._keeping_to", lambda cpus: nullcontext())
+    job = resume(job.id, outside=fake_outside())
+    assert job.rejected == ()
+    assert len(job.recommendations) == 3
+
+
+def test_candidates_with_servers_of_their_own_are_not_paired_for_effects(tmp_path: Path):
+    text = JOB.replace(
+        '    environment: {SPEED: ["slow", "fast"]}\n',
+        "    environment: {SPEED: slow}\n"
+        "  - instance_type: local.1cpu\n"
+        "    environment: {SPEED: fast}\n"
+        '    command: ["other", "{port}"]\n',
+    )
+    job = run(write_job(tmp_path, text), outside=fake_outside())
+    assert job.effects == ()
+    assert {row.command for row in job.recommendations} == {None, ("other", "{port}")}
 
 
 def test_an_instance_type_that_no_host_provides_starts_nothing(tmp_path: Path):

@@ -268,6 +268,7 @@ limit: {latency_ms: .nan}
     assert refusals(text) == [
         "2: nmae: unknown key; remove it or mend its spelling",
         "5: server.url: url excludes command and image; keep one",
+        "5: server.url: variables cannot reach a server that runs already; give hooks.before_trial",
         "6: server.imgae: unknown key; remove it or mend its spelling",
         "7: server.ready_timeout_s: should be greater than 0, not 0",
         "8: payload.archive: required key is missing; add it",

@@ -44,7 +44,7 @@ class ArchiveLimits:
     """Unpacked over packed bytes, asked once 64 MiB are unpacked: small files may be regular."""
 
 
-PAYLOAD_LIMITS = ArchiveLimits(max_bytes=2 * BYTES_PER_GIB, max_members=100_000)
+PAYLOAD_LIMITS = ArchiveLimits(max_bytes=2 * BYTES_PER_GIB, max_members=10_000)
 MODEL_LIMITS = ArchiveLimits(max_bytes=20 * BYTES_PER_GIB, max_members=20_000)
 FREE_BYTES = 64 << 20
 
@@ -72,6 +72,14 @@ def read_members(path: Path, limits: ArchiveLimits = PAYLOAD_LIMITS) -> list[Mem
     if not members:
         raise InputError(f"{path} holds no file", "", "put at least one file into it")
     return members
+
+
+def verify(path: Path, limits: ArchiveLimits = MODEL_LIMITS) -> None:
+    """Read an archive to its end and keep nothing; raises InputError as `read_members` does."""
+    with _members(path, limits) as found:
+        files = sum(info.isfile() for _, info, _ in found)
+    if not files:
+        raise InputError(f"{path} holds no file", "", "put at least one file into it")
 
 
 def extract(path: Path, into: Path, limits: ArchiveLimits = MODEL_LIMITS) -> None:

@@ -59,6 +59,11 @@ def _server_contradictions(data: dict[str, Any]) -> list[Problem]:
         )
     if "url" in given and (len(given) > 1 or brought):
         problems.append(Problem(("server", "url"), "url excludes command and image; keep one"))
+    hooked = _section(server, "hooks").get("before_trial")
+    swept = any(isinstance(c, dict) and c.get("environment") for c in _list(data, "candidates"))
+    if "url" in given and swept and not hooked:
+        message = "variables cannot reach a server that runs already; give hooks.before_trial"
+        problems.append(Problem(("server", "url"), message))
     if server.get("hooks") and "url" not in given:
         problems.append(Problem(("server", "hooks"), "hooks belong to url; remove them"))
     commands = [(("server", "command"), server.get("command"))]

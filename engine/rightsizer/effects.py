@@ -8,7 +8,7 @@ of Experiments, ch. 5, on the log scale).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
@@ -63,9 +63,9 @@ def _by_number(value: str) -> tuple[bool, int, str]:
 def _pairs(
     rows: Sequence[Recommendation], variable: str, baseline: str, value: str
 ) -> list[tuple[Recommendation, Recommendation]]:
-    def rest(row: Recommendation) -> tuple[str, str, Mapping[str, str]]:
+    def rest(row: Recommendation) -> tuple[object, ...]:
         others = {k: v for k, v in row.environment.items() if k != variable}
-        return row.instance_type, row.basis, others
+        return row.instance_type, row.command, row.basis, others
 
     return [
         (low, high)

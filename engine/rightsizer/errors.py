@@ -150,6 +150,9 @@ class TrialEnded(RightsizerError):
 class TrialFailed(TrialEnded):
     """The candidate's fault: it cannot start, crashes, runs out of memory, answers errors."""
 
+    may_be_loading = False
+    """A probe that was not answered, or by 503: the server may only not be ready yet."""
+
 
 class TrialInvalid(TrialEnded):
     """The measurement's fault; nothing is known about the candidate."""

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationError
 
 from rightsizer.catalog import InstanceType
-from rightsizer.documents import Document, Problem, Strict, problems_of, read_document
+from rightsizer.documents import Problem, Strict, problems_of, read_document
 from rightsizer.errors import ProblemsError
 from rightsizer.units import BYTES_PER_GIB
 
@@ -126,12 +126,8 @@ def load_hosts(path: Path) -> tuple[HostSpec, ...]:
         problems += problems_of(error, document.data)
     problems += _host_contradictions(hosts)
     if problems:
-        raise ProblemsError(_render(document, problems))
+        raise ProblemsError(document.render(problems))
     return hosts
-
-
-def _render(document: Document, problems: Sequence[Problem]) -> list[str]:
-    return document.render(problems)
 
 
 def _host_contradictions(hosts: Sequence[HostSpec]) -> list[Problem]:
@@ -211,6 +207,19 @@ def place(
         co_located=_share_a_core(server, generator, machine) or not machine.can_pin,
         shared_core=_siblings_busy(server, {*generator, *taken}, machine),
     )
+
+
+def place_generator(
+    host: HostSpec, machine: Machine, taken: frozenset[int] = frozenset()
+) -> Placement:
+    """The generator's CPUs alone: the server runs where the engine did not put it.
+
+    Raises:
+        NotRunnable: no CPU is free.
+    """
+    cores = [tuple(cpu for cpu in core if cpu not in taken) for core in machine.cores]
+    generator = _generator_cpus(host, [core for core in cores if core])
+    return Placement((), generator, "stand-in", 0)
 
 
 def _provided(

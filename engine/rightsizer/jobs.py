@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -86,8 +88,10 @@ def run(
             "prices": _prices(prepared),
         }
         spec = prepared.spec.model_dump(mode="json")
+        opened.require_writable()
         stored = opened.create_job(prepared.spec.name, prepared.spec.type, spec, inputs)
-        return _run_stored(opened, stored, prepared, on_event, switch, outside)
+        with opened.own(stored.id):
+            return _run_owned(opened, stored, prepared, on_event, switch, outside)
 
 
 def resume(
@@ -107,15 +111,17 @@ def resume(
     """
     with Store(Path(store) if store is not None else default_store()) as opened:
         stored = opened.find(job)
+        opened.require_writable()
         base_dir = Path(stored.inputs["base_dir"])
-        prepared = prepare_spec(JobSpec.model_validate(dict(stored.spec)), base_dir)
-        _refuse_changes(stored, prepared)
-        require_runnable(prepared.plan)
-        opened.request_stop(stored.id, False)
-        return _run_stored(opened, stored, prepared, on_event, switch, outside)
+        with opened.own(stored.id):
+            prepared = prepare_spec(JobSpec.model_validate(dict(stored.spec)), base_dir)
+            _refuse_changes(stored, prepared)
+            require_runnable(prepared.plan)
+            opened.request_stop(stored.id, False)
+            return _run_owned(opened, stored, prepared, on_event, switch, outside)
 
 
-def _run_stored(
+def _run_owned(
     store: Store,
     stored: StoredJob,
     prepared: Prepared,
@@ -123,29 +129,42 @@ def _run_stored(
     switch: StopSwitch | None,
     outside: Outside | None,
 ) -> Job:
-    """Own the job, lease its CPUs, run it, and say how it ended."""
+    """Lease the job's CPUs, run it, and say how it ended."""
     outside = outside or real_outside()
     switch = switch or StopSwitch()
     begin_s = time.monotonic()
-    with store.own(stored.id):
-        leasing = lease(sorted(prepared.plan.cpus) if outside.leases else [], f"job {stored.id}")
-        with leasing:
-            limit_s = prepared.spec.limits.duration_s
-            switch.watch(begin_s + limit_s, lambda: store.stop_requested(stored.id))
-            store.set_status(stored.id, "running")
-            say = _speaker(store, stored.id, on_event)
-            status, why = "failed", "the engine failed"
-            try:
-                _measure(store, stored, prepared, outside, switch, say)
-                status, why = _ending(switch, limit_s)
-            except RightsizerError as error:
-                why = str(error)
-                raise
-            finally:
-                shutil.rmtree(store.job_dir(stored.id) / "model", ignore_errors=True)
-                store.set_status(stored.id, status, cut_short=why)
-                say(events.JobEnded(stored.id, status, time.monotonic() - begin_s))
-        return assemble(store, store.job(stored.id))
+    limit_s = prepared.spec.limits.duration_s
+    leased = sorted(prepared.plan.cpus) if outside.leases else []
+    with lease(leased, f"job {stored.id}"), _keeping_to(prepared.plan.generator_cpus):
+        switch.watch(begin_s + limit_s, lambda: store.stop_requested(stored.id))
+        store.set_status(stored.id, "running")
+        say = _speaker(store, stored.id, on_event)
+        status, why = "failed", "the engine failed"
+        try:
+            _measure(store, stored, prepared, outside, switch, say)
+            status, why = _ending(switch, limit_s)
+        except RightsizerError as error:
+            why = str(error)
+            raise
+        finally:
+            shutil.rmtree(store.job_dir(stored.id) / "model", ignore_errors=True)
+            store.set_status(stored.id, status, cut_short=why)
+            say(events.JobEnded(stored.id, status, time.monotonic() - begin_s))
+    return assemble(store, store.job(stored.id))
+
+
+@contextmanager
+def _keeping_to(cpus: frozenset[int]) -> Iterator[None]:
+    """Keep this process off the servers' CPUs while it runs the job."""
+    if not cpus or not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cpus)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def _ending(switch: StopSwitch, limit_s: float) -> tuple[str, str]:
@@ -172,7 +191,7 @@ def _measure(
             job_id=stored.id,
             folder=str(job_dir),
             trials=sum(
-                trial.id not in done or not done[trial.id].state.is_final
+                trial.id not in done or not done[trial.id].is_final
                 for trial in prepared.plan.trials
             ),
             refused=len(prepared.plan.refused),

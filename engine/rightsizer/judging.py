@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from rightsizer.analysis import doubts
 from rightsizer.analysis.steps import Conditions, count, judge_steps
@@ -53,6 +54,8 @@ def analyse(
             stopped_early=measurement.stopped_early,
             cut_short=measurement.cut_short,
             probe_latency_ms=max(probes, default=None),
+            url=spec.server.url,
+            over_loopback=spec.server.url is None or _is_loopback(spec.server.url),
         ),
         [
             doubts.content_refused(step.content_refused, step.content_checked)
@@ -63,13 +66,18 @@ def analyse(
     return replace(record, steps=tuple(steps), figures=figures, requests=count(samples))
 
 
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
 def state_by_figures(record: TrialRecord) -> TrialRecord:
     """A trial that ran to its plan still failed if nothing in it worked."""
     requests = record.requests
     if record.figures is None or requests.attempted + requests.dropped == 0:
         detail = "no request was made in the time given"
         return replace(record, state=TrialState.INVALID, reason=Reason.NO_SAMPLES, detail=detail)
-    if requests.succeeded == 0 and requests.timed_out:
+    if requests.succeeded == 0 and requests.timed_out > requests.failed:
         detail = f"all {requests.attempted} requests timed out or failed"
         return replace(record, state=TrialState.FAILED, reason=Reason.HUNG, detail=detail)
     judged = [step for step in record.steps if step.verdict != "invalid"]

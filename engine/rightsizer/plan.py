@@ -11,7 +11,7 @@ from math import prod
 
 from rightsizer.catalog import Catalog, InstanceType
 from rightsizer.errors import EnvironmentFault, ProblemsError
-from rightsizer.inventory import HostSpec, Machine, NotRunnable, Placement, place
+from rightsizer.inventory import HostSpec, Machine, NotRunnable, Placement, place, place_generator
 from rightsizer.schedule import Step, steps_of
 from rightsizer.spec import CandidateSpec, JobSpec, SaturateTraffic
 
@@ -34,7 +34,8 @@ class Candidate:
     def label(self) -> str:
         """`local.1cpu OMP_NUM_THREADS=1`."""
         variables = " ".join(f"{key}={value}" for key, value in self.environment.items())
-        return f"{self.instance_type} {variables}".strip()
+        own = f" [{' '.join(self.command)}]" if self.command else ""
+        return f"{self.instance_type} {variables}".strip() + own
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class PlannedTrial:
 class Refusal:
     """A candidate that no host can run, and why."""
 
+    id: str
+    """That of the trial on the first host, which takes its place when the host can run it."""
     candidate: Candidate
     why: str
 
@@ -75,6 +78,11 @@ class Plan:
     def expected_s(self) -> float:
         """Wall time of the whole job, roughly."""
         return len(self.trials) * (START_S + self.traffic_s)
+
+    @property
+    def generator_cpus(self) -> frozenset[int]:
+        """The CPUs of the generators."""
+        return frozenset(c for trial in self.trials for c in trial.placement.generator_cpus)
 
     @property
     def cpus(self) -> frozenset[int]:
@@ -153,10 +161,9 @@ def make_plan(
         try:
             host, placement = _host_for(candidate, kind, spec, hosts, machine, taken)
         except NotRunnable as error:
-            refused.append(Refusal(candidate, str(error)))
+            refused.append(Refusal(_trial_id(candidate, hosts[0]), candidate, str(error)))
             continue
-        planned_id = _hash([candidate.id, host.name])
-        trials.append(PlannedTrial(planned_id, candidate, host, placement))
+        trials.append(PlannedTrial(_trial_id(candidate, host), candidate, host, placement))
     steps = steps_of(spec.traffic)
     traffic_s = sum(step.duration_s for step in steps)
     if isinstance(spec.traffic, SaturateTraffic):
@@ -194,16 +201,16 @@ def _host_for(
                 raise NotRunnable(
                     "an image needs a docker host, which comes with a later release; give a command"
                 )
-            placement = place(kind, host, machine, taken)
-            if not placement.server_cpus:
-                raise NotRunnable(
-                    f"the size of {kind.name} is not known; give vcpus and memory_gib in the "
-                    "price file, or cpus and memory_gib in the hosts file"
-                )
-            return host, placement
+            if spec.server.url:
+                return host, place_generator(host, machine, taken)
+            return host, place(kind, host, machine, taken)
         except NotRunnable as error:
             reasons.append(f"{host.name}: {error}" if len(hosts) > 1 else str(error))
     raise NotRunnable("; ".join(reasons))
+
+
+def _trial_id(candidate: Candidate, host: HostSpec) -> str:
+    return _hash([candidate.id, host.name])
 
 
 def _hash(content: object) -> str:

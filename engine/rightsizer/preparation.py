@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rightsizer.archives import verify
 from rightsizer.catalog import Catalog, MachineSize, load_catalog
 from rightsizer.errors import EnvironmentFault, InputError
 from rightsizer.hosts.lease import leased_cpus
@@ -60,6 +61,8 @@ def prepare_spec(spec: JobSpec, base_dir: Path) -> Prepared:
         hosts = load_hosts(base_dir / spec.hosts)
     catalog = load_catalog(MachineSize(machine.cpu_count, machine.memory_bytes), prices)
     plan = make_plan(spec, catalog, hosts, machine, frozenset(leased_cpus()))
+    if spec.model.archive:
+        verify(base_dir / spec.model.archive)
     payloads = load_payloads(base_dir / spec.payload.archive, spec.payload.content_type)
     return Prepared(
         spec=spec,

@@ -54,6 +54,8 @@ class Recommendation:
     trial_id: str
     instance_type: str
     environment: Mapping[str, str]
+    command: tuple[str, ...] | None
+    """Where the candidate brings its own server."""
     basis: Basis
     provenance: str
     max_invocations_per_min: float
@@ -177,6 +179,7 @@ def _recommendation(
         trial_id=trial.id,
         instance_type=trial.candidate.instance_type,
         environment=trial.candidate.environment,
+        command=trial.candidate.command,
         basis=figures.basis,
         provenance="native" if placement is None else placement.provenance,
         max_invocations_per_min=maximum,

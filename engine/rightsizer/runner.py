@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from rightsizer.errors import Reason, TrialState
+from rightsizer.plan import PlannedTrial
 from rightsizer.trial_run import JobContext, Trial
 from rightsizer.trials import TrialRecord
 
@@ -27,10 +28,11 @@ class Runner:
         waiting = [
             (ordinal, trial)
             for ordinal, trial in enumerate(self.context.plan.trials)
-            if trial.id not in done or not done[trial.id].state.is_final
+            if trial.id not in done or not done[trial.id].is_final
         ]
         for number, (ordinal, planned) in enumerate(waiting, start=1):
             if self.context.parts.control.level():
+                self._leave(waiting[number - 1 :], done)
                 return
             earlier = done.get(planned.id)
             attempt = 1 if earlier is None else earlier.attempt + 1
@@ -44,6 +46,24 @@ class Runner:
                     break
                 attempt += 1
 
+    def _leave(
+        self, waiting: Sequence[tuple[int, PlannedTrial]], done: Mapping[str, TrialRecord]
+    ) -> None:
+        """Record the trials that were not come to: a candidate must not vanish."""
+        for ordinal, planned in waiting:
+            if planned.id not in done:
+                record = TrialRecord(
+                    id=planned.id,
+                    ordinal=ordinal,
+                    candidate=planned.candidate,
+                    host=planned.host.name,
+                    state=TrialState.STOPPED,
+                    reason=self.context.parts.control.reason(),
+                    detail="not measured: the job ended before",
+                    attempt=0,
+                )
+                self.context.parts.save(record)
+
     def left_s(self, number: int, of: int, in_trial_s: float) -> float:
         """Wall time until the job ends: measured trials, or the plan, for those to come."""
         planned_s = self.context.plan.expected_s / max(1, len(self.context.plan.trials))
@@ -55,9 +75,9 @@ class Runner:
         for ordinal, refusal in enumerate(
             self.context.plan.refused, start=len(self.context.plan.trials)
         ):
-            if refusal.candidate.id not in done:
+            if refusal.id not in done:
                 record = TrialRecord(
-                    id=refusal.candidate.id,
+                    id=refusal.id,
                     ordinal=ordinal,
                     candidate=refusal.candidate,
                     host="",

@@ -73,6 +73,10 @@ class Store:
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.execute("PRAGMA foreign_keys = ON")
             migrate(self._db)
+
+    def require_writable(self) -> None:
+        """Raise StoreError unless files can be made and filled: before an hour of measuring."""
+        with _translated(self.folder):
             _check_writable(self.folder / "jobs")
 
     def close(self) -> None:
@@ -275,7 +279,6 @@ def _stored(row: sqlite3.Row) -> StoredJob:
 
 
 def _check_writable(folder: Path) -> None:
-    """A file can be made and filled: better to know before an hour of measuring."""
     path = folder / f".check-{os.getpid()}"
     try:
         path.write_bytes(b"\0" * 4096)

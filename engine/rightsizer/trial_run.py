@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from rightsizer import events
-from rightsizer.analysis.steps import judge_steps
+from rightsizer.analysis.steps import count, judge_steps
 from rightsizer.errors import (
     Reason,
     TrialEnded,
@@ -22,13 +22,14 @@ from rightsizer.hosts.base import Host, Launch, Server
 from rightsizer.judging import analyse, conditions_of, state_by_figures
 from rightsizer.plan import Plan, PlannedTrial
 from rightsizer.protocols import Request
-from rightsizer.samples import read_samples
+from rightsizer.samples import Samples, read_samples
 from rightsizer.schedule import Step
 from rightsizer.search import StepPolicy, policy_for
 from rightsizer.spec import JobSpec
 from rightsizer.traffic.base import Progress, Session, StepRecord, Traffic
 from rightsizer.trials import Measurement, TrialRecord
 
+PROBE_AGAIN_S = 0.25
 HUNG_TIMEOUTS = 2
 """A server that answers nothing for so many request timeouts has hung."""
 
@@ -119,10 +120,11 @@ class Trial:
             )
         )
         ended: TrialEnded | None = None
+        launch = self.parts.launch(self.planned, self.dir)
         try:
-            self._measure()
+            self._measure(launch)
         except TrialEnded as error:
-            ended = error
+            ended = _without_secrets(error, launch.secrets)
         self.record = self._judged(ended)
         self.parts.save(self.record)
         self._say_ended()
@@ -130,11 +132,11 @@ class Trial:
 
     # -- measuring -----------------------------------------------------------------------------
 
-    def _measure(self) -> None:
+    def _measure(self, launch: Launch) -> None:
         host = self.parts.hosts[self.planned.host.name]
-        with host.start(self.parts.launch(self.planned, self.dir), self._tick) as server:
+        with host.start(launch, self._tick) as server:
             try:
-                self._probe(server)
+                self._probe(server, launch)
                 self._drive(server)
             except TrialFailed as error:
                 error.log_tail = error.log_tail or server.log_tail()
@@ -145,10 +147,23 @@ class Trial:
                     self.measurement, usage=usage, records=tuple(self.records)
                 )
 
-    def _probe(self, server: Server) -> None:
-        """One request for each payload before any traffic: fail early, and say why."""
-        request = self.context.request
-        latency_ms = dict(self.parts.traffic.probe(server.endpoint, request, self._tick))
+    def _probe(self, server: Server, launch: Launch) -> None:
+        """One request for each payload before any traffic: fail early, and say why.
+
+        A server without a ready path is ready when it answers its first probe.
+        """
+        deadline_s = time.monotonic() + launch.ready_timeout_s
+        while True:
+            try:
+                found = self.parts.traffic.probe(server.endpoint, self.context.request, self._tick)
+                break
+            except TrialFailed as error:
+                loading = launch.ready_path is None and error.may_be_loading
+                if not loading or time.monotonic() > deadline_s:
+                    raise
+            server.check()
+            time.sleep(PROBE_AGAIN_S)
+        latency_ms = dict(found)
         self.measurement = replace(
             self.measurement, ready_s=server.ready_s, probe_latency_ms=latency_ms
         )
@@ -194,15 +209,35 @@ class Trial:
                 session.stop_step() if level == 1 else session.abandon()
             self.parts.say(events.StepProgress(self.planned.id, progress, self._left_s()))
         self.records.append(session.last)
-        figures = judge_steps(
-            read_samples(self.files)[: session.last.committed],
-            [session.last],
-            server.usage(),
-            self.conditions,
-        )[0]
+        samples = read_samples(self.files)[: session.last.committed]
+        [figures] = judge_steps(samples, [session.last], server.usage(), self.conditions)
+        samples = samples[samples["step"] == step.index]
         self.policy.tell(figures)
         self.parts.say(events.StepEnded(self.planned.id, figures))
-        return stop or _crash_of(server)
+        crash = _crash_of(server)
+        if crash is not None:
+            return crash
+        if stop is None and (figures.requests.succeeded or self.parts.control.level()):
+            return None
+        return self._silent(server, stop, samples)
+
+    def _silent(
+        self, server: Server, hung: TrialEnded | None, samples: Samples
+    ) -> TrialEnded | None:
+        """Why no invocation succeeded: errors, a server that is gone, or one overloaded."""
+        requests = count(samples)
+        if requests.failed >= requests.timed_out + requests.unfinished:
+            if hung is None:
+                return None  # `state_by_figures` knows what to make of a whole step of errors
+            return TrialFailed(Reason.ERRORS, f"{hung.detail}; {requests.failed} errors")
+        request = self.context.request
+        one = replace(request, bodies=request.bodies[:1])
+        try:
+            self.parts.traffic.probe(server.endpoint, one, lambda: None)
+        except TrialFailed as error:
+            detail = f"no invocation succeeded in a step, and afterwards {error.detail}"
+            return TrialFailed(Reason.HUNG, detail)
+        return None
 
     def _tick(self) -> None:
         if self.parts.control.level():
@@ -258,8 +293,16 @@ class Trial:
         return self.left_s(time.monotonic() - self.begin_s)
 
 
+def _without_secrets(ended: TrialEnded, secrets: frozenset[str]) -> TrialEnded:
+    """A server may answer or print what it was told in confidence."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        ended.detail = ended.detail.replace(secret, "***")
+        ended.log_tail = ended.log_tail.replace(secret, "***")
+    return ended
+
+
 class _Watch:
-    """Notices a server that has stopped answering."""
+    """Notices a server from which nothing comes any more, not even errors."""
 
     def __init__(self, timeout_s: float) -> None:
         self._patience_s = HUNG_TIMEOUTS * timeout_s + 1.0
@@ -268,6 +311,7 @@ class _Watch:
 
     def hung(self, progress: Progress) -> TrialFailed | None:
         """The trial's end, when nothing was answered for too long."""
+        # Time-outs are counted as errors: where all are errors, `_silent` tells which.
         answered = progress.succeeded
         if answered != self._answered or progress.attempted == 0:
             self._answered, self._since_s = answered, progress.elapsed_s

@@ -50,6 +50,11 @@ class TrialRecord:
     wall_s: float = 0.0
 
     @property
+    def is_final(self) -> bool:
+        """Whether `resume` keeps it. What no host could run may be run by now."""
+        return self.state.is_final and self.reason is not Reason.NOT_RUNNABLE
+
+    @property
     def is_valid(self) -> bool:
         """Whether it measured anything: within the limits or not."""
         ended = self.state in (TrialState.SUCCEEDED, TrialState.STOPPED)

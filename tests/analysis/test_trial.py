@@ -313,7 +313,9 @@ def test_without_probes_or_a_single_user_it_is_not_known():
     ("limit_ms", "doubted"), [(79.9, True), (80.0, False), (250.0, False), (None, False)]
 )
 def test_a_limit_below_the_unloaded_latency_cannot_be_met(limit_ms, doubted):
-    found = judge(step(1, 8.0, 80.0), limit=LimitSpec(latency_ms=limit_ms))
+    over = limit_ms is not None and limit_ms < 80.0
+    one = step(1, 8.0, 80.0, "over-latency" if over else "within-limits")
+    found = judge(one, limit=LimitSpec(latency_ms=limit_ms))
     assert ("limit-below-floor" in codes(found)) == doubted
 
 

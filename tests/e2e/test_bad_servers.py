@@ -111,3 +111,73 @@ def test_a_server_that_dies_or_hangs_mid_step(tmp_path, write_job, rightsizer, n
         requests[key] for key in ("succeeded", "failed", "timed_out", "unfinished")
     )
     assert wait_until_none(tmp_path, 5.0) == []
+
+
+LOADING = """
+import sys, time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+BEGIN = time.monotonic()
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200 if time.monotonic() - BEGIN > 2 else 503)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+    def log_message(self, *args):
+        pass
+ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+def test_a_raw_server_is_ready_when_it_answers_its_first_probe(tmp_path, write_job, rightsizer):
+    server = tmp_path / "server.py"
+    server.write_text(LOADING)
+    job = write_job(server=server)
+    job.write_text(job.read_text().replace("  ready_path: /count\n", ""))
+    code, _, trial = measured(rightsizer, job)
+    assert (code, trial["state"]) == (0, "succeeded")
+
+
+def test_a_secret_that_a_server_answers_or_prints_is_told_nobody(
+    tmp_path, write_job, rightsizer, monkeypatch
+):
+    monkeypatch.setenv("MY_TOKEN", "hunter2-hunter2")
+    server = tmp_path / "server.py"
+    server.write_text(
+        LOADING.replace("import sys, time", "import os, sys, time")
+        .replace("BEGIN =", "print(os.environ['TOKEN'], flush=True)\nBEGIN =")
+        .replace("200 if time.monotonic() - BEGIN > 2 else 503", "500, os.environ['TOKEN']")
+    )
+    job = write_job(server=server)
+    text = job.read_text().replace(
+        "  ready_path: /count\n", "  environment: {TOKEN: {secret: MY_TOKEN}}\n"
+    )
+    job.write_text(text.replace("path: ", "method: POST, path: "))
+    done = rightsizer("run", job, "--json", tmp_path / "out.json")
+    assert done.returncode == 6
+    assert "***" in (tmp_path / "out.json").read_text()
+    said = [done.stdout.encode(), done.stderr.encode()]
+    said += [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [text for text in said if b"hunter2" in text]
+
+
+@pytest.mark.parametrize("reason", ["hung", "errors"])
+def test_a_server_that_stops_working_after_its_first_step(tmp_path, write_job, rightsizer, reason):
+    server = tmp_path / "server.py"
+    broken = "time.sleep(3600)" if reason == "hung" else "status = 500"
+    server.write_text(
+        LOADING.replace(
+            "        self.send_response(200 if time.monotonic() - BEGIN > 2 else 503)\n",
+            "        status = 200\n"
+            "        time.sleep(0.01)\n"
+            f"        if time.monotonic() - BEGIN > 16:\n            {broken}\n"
+            "        self.send_response(status)\n",
+        )
+    )
+    traffic = "{type: stairs, users_per_step: 1, steps: 3, duration_s: 30}"
+    job = write_job(server=server, traffic=traffic)
+    job.write_text(job.read_text().replace("  ready_path: /count\n", ""))
+    code, document, trial = measured(rightsizer, job)
+    assert (code, trial["state"], trial["reason"]) == (6, "failed", reason)
+    assert document["recommendations"] == []
+    assert trial["requests"]["succeeded"] > 300

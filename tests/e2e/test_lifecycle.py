@@ -77,7 +77,7 @@ def test_the_first_interrupt_ends_the_step_saves_and_says_so(tmp_path: Path, wri
     process = start("run", write_job(traffic="{type: users, users: 2, duration_s: 20}"))
     with process:
         wait_for_line(process, "server ready")
-        time.sleep(9.0)
+        time.sleep(15.0)
         begin_s = time.monotonic()
         os.kill(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=30)

@@ -9,11 +9,15 @@ import time
 from collections.abc import Callable
 
 import pytest
-from rightsizer.hosts.control import ProbeError, ProbeReply, is_ready, send_probe, why_not_ready
+from rightsizer.hosts.control import ProbeError, ProbeReply, send_probe, why_not_ready
 
 pytestmark = pytest.mark.server
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+
+def is_ready(url: str, path: str | None, timeout_s: float) -> bool:
+    return why_not_ready(url, path, timeout_s) is None
 
 
 def request(connection: socket.socket) -> str:

@@ -172,7 +172,7 @@ def make_plan() -> Plan:
     why = str(NotRunnable("ml.g4dn.xlarge needs NVIDIA T4; no host here has it"))
     return Plan(
         trials=(PlannedTrial("t1", runnable, THIS_MACHINE, PLACEMENT),),
-        refused=(Refusal(refused, why),),
+        refused=(Refusal("r1", refused, why),),
         steps=(closed_step(0, 1, 15.0), closed_step(1, 2, 15.0)),
         traffic_s=30.0,
     )

@@ -35,6 +35,7 @@ PLAN = Plan(
     ),
     refused=(
         Refusal(
+            "r1",
             Candidate("c9", "local.8cpu", variables("8", "1")),
             "local.8cpu needs 8 CPUs and 2 may be used here",
         ),

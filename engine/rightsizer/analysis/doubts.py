@@ -210,6 +210,22 @@ def cut_short(what: str) -> Doubt:
     return Doubt("cut-short", "weakens", f"{what}: not all that was planned was measured", "resume")
 
 
+def step_cut_short() -> Doubt:
+    """A step that ended before half of its window."""
+    message = "the step was cut short before half of it was measured: it tells nothing"
+    return Doubt("step-cut-short", "blocks", message, "resume")
+
+
+def server_elsewhere(url: str) -> Doubt:
+    """A server that the engine did not start."""
+    return Doubt(
+        "server-elsewhere",
+        "weakens",
+        f"the server at {url} was not started here: its size is as you say, not as was seen",
+        "make sure that it runs on the instance type you named",
+    )
+
+
 def content_refused(refused: int, checked: int) -> Doubt:
     """Sampled replies lacked the text that they must contain."""
     message = f"{refused} of {checked} replies looked at lack the required content"

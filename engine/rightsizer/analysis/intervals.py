@@ -26,10 +26,10 @@ MANY_BATCHES = 20
 
 BEYOND = 25
 """So many samples must lie beyond a percentile: 500 in all for P95, fifty a batch."""
-TAIL_CORRELATION = 3.0
-"""Excursions beyond a high percentile last so many times longer than those above the median.
+TAIL_CORRELATION = 2.5
+"""The correlation time beyond a high percentile, over that above the median.
 
-2.2 to 3 at P95 and up to 4 at P99 for queues with one server and fixed to lognormal service.
+From simulation: 2.2 to 3 at P95 for one server, 30 to 80% busy, fixed to lognormal service.
 """
 COMPLETIONS_PER_USER = 5
 MIN_COMPLETIONS = 10
@@ -71,9 +71,9 @@ def percentile_interval(
     and the interval is lopsided as the tail is.
 
     None with fewer than `BEYOND` samples beyond the percentile, and where the upper end would lie
-    at or past the largest latency: the window then holds too few excursions to bound it. No other
-    rule: to refuse windows that look correlated keeps those that miss the long excursions, and
-    their intervals lie low.
+    at or past the largest latency: the window then holds too few excursions to bound it. There is
+    no other rule: to refuse the windows that look correlated is to keep those that missed the long
+    excursions, and their intervals lie low.
 
     Args:
         start_ns: shape (n,), when each request was meant to start, in any order.
@@ -89,9 +89,9 @@ def percentile_interval(
     if n - rank(n, p) < BEYOND:
         return None
     latency = latency[np.argsort(starts, kind="stable")]
-    above = latency > nearest_rank(latency, p)
-    shares = [float(np.mean(batch)) for batch in np.array_split(above, BATCHES)]
-    seen = float(np.std(shares, ddof=1)) / math.sqrt(BATCHES)
+    at = nearest_rank(latency, p)
+    # Many samples may lie at the percentile itself, where requests timed out.
+    seen = max(_share_sd(latency > at), _share_sd(latency >= at))
     expected = math.sqrt(p * (1 - p) * design_effect(latency) / n)
     # A window without long excursions shows too little spread, just where its percentile is low.
     half = t_quantile(BATCHES - 1) * max(seen, expected)
@@ -101,12 +101,18 @@ def percentile_interval(
     return low, high
 
 
-def design_effect(latency: Floats) -> float:
-    """How many neighbouring requests weigh as one in a high percentile, from all of the window.
+def _share_sd(chosen: npt.NDArray[np.bool_]) -> float:
+    """The sd of the share of True, by batch means."""
+    shares = [float(np.mean(batch)) for batch in np.array_split(chosen, BATCHES)]
+    return float(np.std(shares, ddof=1)) / math.sqrt(BATCHES)
 
-    Excursions beyond the percentile are too few to time, those above the median are many: their
-    correlation time is steady in short windows where that of the latencies is half of what it is
-    in long ones. In a queue the one is a multiple of the other (`TAIL_CORRELATION`).
+
+def design_effect(latency: Floats) -> float:
+    """How many requests weigh as one independent one in a high percentile.
+
+    Excursions beyond the percentile are too few to be timed; those above the median are many, and
+    their correlation time is right in windows so short that the latencies' own still comes out at
+    half. In a queue the one is a multiple of the other (`TAIL_CORRELATION`).
 
     Args:
         latency: shape (n,), n >= 1, in the order of time; any unit.

@@ -13,6 +13,7 @@ from rightsizer.analysis.doubts import (
     GENERATOR_LIMITED_RATIO,
     generator_doubts,
     sample_doubts,
+    step_cut_short,
 )
 from rightsizer.analysis.figures import (
     Basis,
@@ -160,7 +161,10 @@ def _judge(
     achieved, achieved_ci = _throughput(samples, records, windows)
     generator = max(record.generator_cpu_ratio for record in records)
     errors = error_ratio(requests)
+    cut_short = _cut_short(records, windows)
     verdict = _verdict(errors, at_limit, len(measured), generator, conditions.limit)
+    if cut_short:
+        verdict = "invalid"
     return StepFigures(
         mode=mode,
         label=_label(records),
@@ -183,8 +187,19 @@ def _judge(
         memory_utilization_percent=memory_percent(usage, windows, conditions.memory_bytes),
         generator_cpu_ratio=generator,
         verdict=verdict,
-        doubts=(*generator_doubts(generator), *sample_doubts(len(measured), at)),
+        doubts=(
+            *generator_doubts(generator),
+            *sample_doubts(len(measured), at),
+            *([step_cut_short()] if cut_short else []),
+        ),
     )
+
+
+def _cut_short(records: Sequence[StepRecord], windows: Sequence[Window]) -> bool:
+    """Whether less than half of what was planned to be measured was: a glimpse, not a window."""
+    planned_s = sum(record.step.duration_s - record.step.warmup_s for record in records)
+    whole = all(record.complete for record in records)
+    return not whole and sum(window.length_s for window in windows) < planned_s / 2
 
 
 def _label(records: Sequence[StepRecord]) -> str:

@@ -37,6 +37,9 @@ class Setting:
     cut_short: bool
     """The user or the clock ended it."""
     probe_latency_ms: float | None
+    url: str | None = None
+    """Where a server runs that the engine did not start."""
+    over_loopback: bool = True
 
 
 def basis_of(traffic: Traffic) -> Basis:
@@ -67,8 +70,10 @@ def judge_trial(
     best = max(within, key=lambda step: step.achieved_per_s, default=None)
     unloaded = unloaded_latency_ms(steps, setting.probe_latency_ms)
     kind = None if best is None else _kind(steps, best, setting)
-    found = [*content_doubts, *_limit_doubts(unloaded, limit)]
-    if best is not None and kind is not None:
+    found = list(content_doubts)
+    if best is None:
+        found += _limit_doubts(steps, unloaded, limit)
+    elif kind is not None:
         found += _maximum_doubts(best, kind, limit, setting)
     found += _setting_doubts(basis, setting)
     return TrialFigures(
@@ -91,7 +96,8 @@ def judge_trial(
 def unloaded_latency_ms(steps: Sequence[StepFigures], probed_ms: float | None) -> float | None:
     """Latency at the limit's percentile with one user, else what the probes took at the least."""
     for step in steps:
-        if step.mode == "closed" and step.users == 1 and step.requests.succeeded:
+        answered = step.requests.succeeded and step.verdict in ("within-limits", "over-latency")
+        if step.mode == "closed" and step.users == 1 and answered:
             return step.latency_ms
     return probed_ms
 
@@ -157,9 +163,13 @@ def _why_none(steps: Sequence[StepFigures], limit: LimitSpec) -> str:
     )
 
 
-def _limit_doubts(unloaded_ms: float | None, limit: LimitSpec) -> list[Doubt]:
+def _limit_doubts(
+    steps: Sequence[StepFigures], unloaded_ms: float | None, limit: LimitSpec
+) -> list[Doubt]:
     if unloaded_ms is None or limit.latency_ms is None or unloaded_ms <= limit.latency_ms:
         return []
+    if not any(step.verdict == "over-latency" for step in steps):
+        return []  # it failed for another reason than time
     return [doubts.below_floor(unloaded_ms, limit.latency_ms)]
 
 
@@ -181,7 +191,7 @@ def _setting_doubts(basis: Basis, setting: Setting) -> list[Doubt]:
     found = []
     if setting.cut_short:
         found.append(doubts.cut_short("the trial was cut short"))
-    if placement.provenance == "stand-in":
+    if placement.provenance == "stand-in" and setting.url is None:
         found.append(doubts.stand_in(setting.instance_type, setting.host))
     if placement.provenance == "emulated":
         found.append(doubts.emulated(setting.instance_type))
@@ -193,4 +203,10 @@ def _setting_doubts(basis: Basis, setting: Setting) -> list[Doubt]:
         found.append(doubts.shared_core())
     if basis == "closed":
         found.append(doubts.closed_basis())
-    return [*found, doubts.one_start(), doubts.loopback()]
+    if setting.url is not None:
+        found.append(doubts.server_elsewhere(setting.url))
+    else:
+        found.append(doubts.one_start())
+    if setting.over_loopback:
+        found.append(doubts.loopback())
+    return found

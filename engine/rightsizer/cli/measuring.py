@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rightsizer.stop_switch import StopSwitch
 
 ABANDON_PRESSES = 3
+SHOW_CURSOR = b"\x1b[?25h\n"
 
 
 def measure(
@@ -39,17 +40,21 @@ def measure(
     with display as show:
 
         def on_event(event: Event) -> None:
-            if isinstance(event, JobStarted) and json_target != "-":
-                print(f"job {event.job_id}", flush=True)
-                print(f"results in {event.folder}", flush=True)
-            show(event)
+            # Whoever read our output may be gone; the measurement goes on.
+            with suppress(OSError):
+                if isinstance(event, JobStarted) and json_target != "-":
+                    print(f"job {event.job_id}", flush=True)
+                    print(f"results in {event.folder}", flush=True)
+                show(event)
 
         job = start(on_event, switch)
-    if json_target is not None:
-        write_json(job.document(), json_target)
-    if json_target != "-":
-        print()
-        print_result(job)
+    with suppress(BrokenPipeError):
+        if json_target is not None:
+            write_json(job.document(), json_target)
+        if json_target != "-":
+            print()
+            print_result(job)
+        sys.stdout.flush()
     raise typer.Exit(signals.exit_code or job.exit_code)
 
 
@@ -68,6 +73,8 @@ class _Signals:
         self.exit_code = ExitCode.INTERRUPTED
         presses = self._switch.press()
         if presses >= ABANDON_PRESSES:
+            if self._shown_by_display:
+                os.write(2, SHOW_CURSOR)
             # The guardian ends server and generator when this process is gone.
             os._exit(ExitCode.INTERRUPTED)
         said = {1: "ending the step; again to stop at once", 2: "stopping; again to abandon"}

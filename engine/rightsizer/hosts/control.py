@@ -31,11 +31,6 @@ class ProbeReply:
     elapsed_s: float
 
 
-def is_ready(url: str, path: str, timeout_s: float) -> bool:
-    """Whether GET answers 200."""
-    return why_not_ready(url, path, timeout_s) is None
-
-
 def why_not_ready(url: str, path: str | None, timeout_s: float) -> str | None:
     """What keeps a server from answering GET with 200, None if nothing does. The body is not read.
 
@@ -99,8 +94,8 @@ def send_probe(
 def _send(
     url: str, method: str, headers: Mapping[str, str], body: bytes, timeout_s: float
 ) -> ProbeReply:
-    begin_s = time.perf_counter()
     with _client(timeout_s) as client:
+        begin_s = time.perf_counter()  # making the client is not the server's time
         request = client.build_request(method, url, headers=dict(headers), content=body)
         if "accept-encoding" not in headers:  # the measured client accepts none
             del request.headers["accept-encoding"]

@@ -50,7 +50,7 @@ def finding(job: Job) -> str:
     so_far = f"{stands}, and this is what it has so far. " if stands else ""
     if job.best is not None:
         return f"{so_far}{_recommended(job, job.best)}."
-    measured = [trial for trial in job.trials if _judged(trial)]
+    measured = [trial for trial in job.trials if trial.is_valid]
     found = _nothing_within(job, measured) if measured else _nothing_measured(job)
     return f"{so_far}{found}."
 
@@ -68,7 +68,7 @@ def _next_command(job: Job) -> str:
         return f"rightsizer resume {job.id}"
     if job.status in ("pending", "running", "stopping"):
         return f"rightsizer show {job.id}"
-    log = "" if any(map(_judged, job.trials)) else _first_log(job)
+    log = "" if any(trial.is_valid for trial in job.trials) else _first_log(job)
     if log:
         return f"tail -n 40 {shlex.quote(log)}, mend it, and run the job again"
     return f"rightsizer show {job.id} --format markdown"
@@ -159,10 +159,6 @@ def _reservations(row: Recommendation) -> str:
     elif weighty:
         said += "; weakened by: "
     return said + ", ".join(doubt.code for doubt in weighty)
-
-
-def _judged(trial: TrialRecord) -> bool:
-    return trial.figures is not None and any(step.verdict != "invalid" for step in trial.steps)
 
 
 def _nothing_within(job: Job, measured: Sequence[TrialRecord]) -> str:

@@ -41,9 +41,10 @@ class Target:
 
     host: str
     port: int
-    tls: bool
     base_path: str
     authority: str
+    trust: ssl.SSLContext | None = None
+    """For TLS; loading the system's certificates takes tens of milliseconds, so it is done once."""
 
     @classmethod
     def of(cls, url: str) -> Target:
@@ -51,7 +52,8 @@ class Target:
         parts = urlsplit(url)
         tls = parts.scheme == "https"
         port = parts.port or (443 if tls else 80)
-        return cls(parts.hostname or "", port, tls, parts.path.rstrip("/"), parts.netloc)
+        trust = gssl.create_default_context() if tls else None
+        return cls(parts.hostname or "", port, parts.path.rstrip("/"), parts.netloc, trust)
 
 
 def request_head(
@@ -90,9 +92,9 @@ class Connection:
         sock = gsocket.create_connection((self._target.host, self._target.port), self._timeout_s)
         try:
             sock.setsockopt(gsocket.IPPROTO_TCP, gsocket.TCP_NODELAY, 1)
-            if self._target.tls:
-                context = gssl.create_default_context()
-                sock = context.wrap_socket(sock, server_hostname=self._target.host)
+            if self._target.trust is not None:
+                host = self._target.host
+                sock = self._target.trust.wrap_socket(sock, server_hostname=host)
         except BaseException:
             sock.close()
             raise
@@ -134,7 +136,7 @@ class Connection:
         assert sock is not None
         _send_all(sock, head, content)
         reply.sent_ns = time.monotonic_ns()
-        parser = HTTPResponse(method)
+        parser = _Answer(method)
         received = 0
         while not (parser.message_complete and parser.get_code() >= 200):
             data = sock.recv(RECEIVE_BYTES)
@@ -150,11 +152,22 @@ class Connection:
                 raise ConnectionResetError("closed in the middle of an answer")
         reply.end_ns = time.monotonic_ns()
         reply.status = parser.get_code()
-        reply.body = bytes(parser._body_buffer)
+        reply.body = bytes(parser.body)
         ok = 200 <= reply.status < 300
         reply.outcome = Outcome.SUCCEEDED if ok else Outcome.STATUS
         if not parser.should_keep_alive():
             self.close()
+
+
+class _Answer(HTTPResponse):
+    """A response being parsed; llhttp hands over the body as it comes."""
+
+    def __init__(self, method: str) -> None:
+        super().__init__(method)
+        self.body = bytearray()
+
+    def _on_body(self, buf: bytearray) -> None:
+        self.body += buf
 
 
 def _send_all(sock: gsocket.socket, head: bytes, content: bytes) -> None:

@@ -59,10 +59,10 @@ class LocustTraffic:
         """Start the generator and wait until it is ready; see `traffic.base`."""
         spool = trial_dir / "bodies"
         samples = trial_dir / "samples-0.bin"
-        config = _write_config(spool, samples, endpoint, request, seed)
         down_read, down_write = os.pipe()
         up_read, up_write = os.pipe()
         try:
+            config = _write_config(spool, samples, endpoint, request, seed)
             owner.spawn(
                 GENERATOR,
                 [sys.executable, "-m", "rightsizer.traffic.locustfile", str(config)],
@@ -204,11 +204,14 @@ def _probe(endpoint: Endpoint, request: Request, body: Body) -> float:
             timeout_s=request.timeout_s,
         )
     except ProbeError as error:
-        raise TrialFailed(Reason.PROBE_REFUSED, f"{refused}: {error}") from None
+        failed = TrialFailed(Reason.PROBE_REFUSED, f"{refused}: {error}")
+        failed.may_be_loading = True
+        raise failed from None
     said = error_text(reply.body)
     if not 200 <= reply.status < 300:
-        detail = f"{refused}: status {reply.status}, {said}"
-        raise TrialFailed(Reason.PROBE_REFUSED, detail)
+        failed = TrialFailed(Reason.PROBE_REFUSED, f"{refused}: status {reply.status}, {said}")
+        failed.may_be_loading = reply.status == 503
+        raise failed
     if request.check.refuses(reply.size_bytes):
         detail = f"{refused} by the response check: status {reply.status}, {reply.size_bytes} bytes"
         raise TrialFailed(Reason.PROBE_REFUSED, f"{detail}, {said}")
@@ -222,7 +225,21 @@ def _probe(endpoint: Endpoint, request: Request, body: Body) -> float:
 def _write_config(
     spool: Path, samples: Path, endpoint: Endpoint, request: Request, seed: int
 ) -> Path:
-    """The generator's work order, with the bodies as files beside it."""
+    """The generator's work order, with the bodies as files beside it.
+
+    Raises:
+        EnvironmentFault: the disk does not take them.
+    """
+    try:
+        return _write_order(spool, samples, endpoint, request, seed)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise EnvironmentFault(f"cannot write {spool}", why, "free space and resume") from None
+
+
+def _write_order(
+    spool: Path, samples: Path, endpoint: Endpoint, request: Request, seed: int
+) -> Path:
     spool.mkdir(parents=True, exist_ok=True)
     bodies = []
     for number, body in enumerate(request.bodies):

@@ -35,6 +35,7 @@ from rightsizer.units import NS_PER_S
 
 PROGRESS_S = 0.5
 GATE_POLL_S = 0.05
+DRAIN_POLL_S = 0.002
 START_USERS_S = 30.0
 RECONNECT_S = 0.1
 """A closed user that cannot connect would spin."""
@@ -117,9 +118,8 @@ class Generator:
             while (wait_s := (due_ns - time.monotonic_ns()) / NS_PER_S) > 0:
                 if self.stopping.wait(wait_s):
                     return
-            if self.stopping.is_set():
-                return
-            if len(self.attempts.in_flight) >= CAP_IN_FLIGHT:
+            # A dispatcher that has fallen behind owes the arrivals that were due before the end.
+            if self.stopping.is_set() or len(self.attempts.in_flight) >= CAP_IN_FLIGHT:
                 self.attempts.drop(due_ns, Reply(Outcome.DROPPED, end_ns=due_ns))
             else:
                 gevent.spawn(self._arrive, due_ns)
@@ -155,15 +155,13 @@ class Generator:
         complete = not self._wait_until(step.duration_s)
         self.gate.clear()
         self.stopping.set()
-        end_ns = min(time.monotonic_ns(), self.begin_ns + int(step.duration_s * NS_PER_S))
-        if not complete:
-            end_ns = time.monotonic_ns()
+        end_ns = time.monotonic_ns()
+        cpu_ratio = (time.process_time() - cpu_s) * NS_PER_S / max(1, end_ns - self.begin_ns)
         self._drain()
-        cpu_s = time.process_time() - cpu_s
         drained_ns = time.monotonic_ns()
         progress.kill()
         gc.enable()
-        self._report_end(step, end_ns, drained_ns, complete, cpu_s)
+        self._report_end(end_ns, drained_ns, complete, cpu_ratio)
 
     def _wait_until(self, at_s: float) -> bool:
         """Sleep until `at_s` into the step; True when told to stop before."""
@@ -189,8 +187,9 @@ class Generator:
         """Wait for what is in flight: each has its own deadline, so this has one too."""
         deadline_s = time.monotonic() + self.timeout_s + 5
         in_flight = self.attempts.in_flight
+        gevent.sleep(DRAIN_POLL_S)  # arrivals on their way take off, those owed are dropped
         while in_flight and not self.abandoned and time.monotonic() < deadline_s:
-            gevent.sleep(0.002)
+            gevent.sleep(DRAIN_POLL_S)
         self.attempts.write_off(Reply(Outcome.UNFINISHED, end_ns=time.monotonic_ns()))
 
     # -- reports -------------------------------------------------------------------------------
@@ -212,9 +211,7 @@ class Generator:
                 p95_ms=p95_ms,
             )
 
-    def _report_end(
-        self, step: Step, end_ns: int, drained_ns: int, complete: bool, cpu_s: float
-    ) -> None:
+    def _report_end(self, end_ns: int, drained_ns: int, complete: bool, cpu_ratio: float) -> None:
         checked, refused = self.attempts.look_at_content()
         report(
             "step-end",
@@ -224,7 +221,7 @@ class Generator:
             committed=self.attempts.recorder.commit(),
             complete=complete,
             journal=self.journal,
-            generator_cpu_ratio=cpu_s * NS_PER_S / max(1, drained_ns - self.begin_ns),
+            generator_cpu_ratio=cpu_ratio,
             content_checked=checked,
             content_refused=refused,
         )
