@@ -88,10 +88,14 @@ def test_the_readmes_own_example_runs_as_printed(tmp_path: Path):
     python, job = re.findall(r"```(?:python|yaml)\n(.*?)```", section, re.DOTALL)[:2]
     (tmp_path / "server.py").write_text(python)
     (tmp_path / "body.json").write_text("{}")
+    [prices] = re.findall(r"```csv\n(.*?)```", section, re.DOTALL)
+    (tmp_path / "prices.csv").write_text(prices)
     shorter = job.replace("steps: 4, duration_s: 60", "steps: 2, duration_s: 20")
     assert shorter != job
     (tmp_path / "job.yaml").write_text(shorter)
     result = run(tmp_path / "job.yaml")
     assert result.best is not None
     assert 3000 < result.best.max_invocations_per_min < 6100
+    assert result.best.fleet.instance_count in (2, 3, 4)
+    assert result.best.fleet.cost_per_month_usd > 0
     assert len(python.splitlines()) <= 25

@@ -120,6 +120,7 @@ BEGIN = time.monotonic()
 class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
+        time.sleep(0.01)
         self.send_response(200 if time.monotonic() - BEGIN > 2 else 503)
         self.send_header("Content-Length", "0")
         self.end_headers()
@@ -169,7 +170,6 @@ def test_a_server_that_stops_working_after_its_first_step(tmp_path, write_job, r
         LOADING.replace(
             "        self.send_response(200 if time.monotonic() - BEGIN > 2 else 503)\n",
             "        status = 200\n"
-            "        time.sleep(0.01)\n"
             f"        if time.monotonic() - BEGIN > 16:\n            {broken}\n"
             "        self.send_response(status)\n",
         )
