@@ -21,6 +21,7 @@ from savedmodel_server.json_leaves import (
 from savedmodel_server.json_text import debug_text
 from savedmodel_server.signature import Signature
 
+
 def explain_instances(instances: list[Any], signature: Signature) -> ServingError:
     """The first fault of an `instances` list."""
     named = isinstance(instances[0], dict) and not is_base64_object(instances[0])

@@ -75,7 +75,9 @@ def _parse_error(reason: str, offset: int) -> Exception:
 def _reason(error: json.JSONDecodeError) -> str:
     if error.msg.startswith("Expecting ',' delimiter"):
         return _missing_comma(error.doc[: error.pos])
-    return next((ours for theirs, ours in _REASONS if error.msg.startswith(theirs)), "Invalid value.")
+    return next(
+        (ours for theirs, ours in _REASONS if error.msg.startswith(theirs)), "Invalid value."
+    )
 
 
 def _missing_comma(before: str) -> str:

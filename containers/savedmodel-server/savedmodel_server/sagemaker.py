@@ -53,9 +53,9 @@ def _answer_image(model: ServedModel, path: str, image: bytes) -> Reply:
             f"Unsupported Media Type: {IMAGE} needs a {DEFAULT_SIGNATURE} signature whose only "
             "input takes strings; send application/json",
         )
-    if path != tfs_path(model, {}):  # another model, version or method: let that side refuse it
-        return tfs_rest.answer(model, "POST", path, b"{}")
     try:
+        if refusal := tfs_rest.refusal_at(model, path):
+            raise refusal
         outputs = model.predict(DEFAULT_SIGNATURE, {name: bytes_row(image)})
         return Reply(200, json_text.rows_text(outputs).encode())
     except ServingError as error:

@@ -26,7 +26,7 @@ _LARGEST_VERSION = 2**63 - 1
 
 def is_prediction(path: str) -> bool:
     """Whether a POST to this path runs the model."""
-    return path.endswith(":predict")
+    return path.startswith(PREFIX) and path.endswith(":predict")
 
 
 def answer(model: ServedModel, method: str, path: str, body: bytes) -> Reply:
@@ -53,15 +53,33 @@ def predict(model: ServedModel, body: bytes) -> Reply:
         return error_reply(error.status, error.message)
 
 
+def refusal_at(model: ServedModel, path: str) -> ServingError | None:
+    """Why a prediction posted to this path would be refused whatever its body; else None."""
+    match = _ACTION.fullmatch(path)
+    if match is None:
+        return invalid(f"Malformed request: POST {path}")
+    try:
+        name, version, label, action = match.groups()
+        _check_action(action, path)
+        return _refusal(model, unquote(name), _version(version), label)
+    except ServingError as error:
+        return error
+
+
 def _act(model: ServedModel, match: re.Match[str], body: bytes) -> Reply:
     name, version, label, action = match.groups()
     asked = _version(version)
+    _check_action(action, match.string)
+    return _predict(model, body, _refusal(model, unquote(name), asked, label))
+
+
+def _check_action(action: str, path: str) -> None:
     if action == "predict":
-        return _predict(model, body, _refusal(model, unquote(name), asked, label))
+        return
     # The pattern ignores case; what follows it in TensorFlow Serving does not.
     if action.lower() == action:
         raise ServingError(Code.UNIMPLEMENTED, f"{action} is not served here: use predict")
-    raise invalid(f"Malformed request: POST {match.string}")
+    raise invalid(f"Malformed request: POST {path}")
 
 
 def _predict(model: ServedModel, body: bytes, refusal: ServingError | None) -> Reply:
