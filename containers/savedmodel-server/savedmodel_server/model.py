@@ -12,6 +12,8 @@ from savedmodel_server.layout import ModelFolder
 from savedmodel_server.settings import Settings
 from savedmodel_server.signature import Array, Signature
 
+Run = Callable[[Mapping[str, Any]], dict[str, Any]]
+
 
 class Model:
     """A loaded model. `predict` may be called from any thread, by several at once."""
@@ -22,13 +24,13 @@ class Model:
         loaded: object,
         signatures: Mapping[str, Signature],
         metadata: Mapping[str, Any],
-        functions: Mapping[str, Callable[..., Mapping[str, Any]]],
+        functions: Mapping[str, Any],
     ) -> None:
         self.name = folder.name
         self.version = folder.version
         self.signatures = signatures
         self.metadata = metadata
-        self._functions = functions
+        self._runs = {name: direct_run(function) for name, function in functions.items()}
         self._loaded = loaded  # the functions do not keep their variables alive
 
     def predict(self, signature: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -41,12 +43,33 @@ class Model:
 
         try:
             tensors = {name: tf.constant(value) for name, value in inputs.items()}
-            outputs = self._functions[signature](**tensors)
+            outputs = self._runs[signature](tensors)
             return {name: output.numpy() for name, output in sorted(outputs.items())}
         except tf.errors.OpError as error:
             raise ServingError(Code(error.error_code or Code.UNKNOWN), _reason(error)) from None
         except (TypeError, ValueError) as error:  # the wrong shape for the signature
             raise invalid(" ".join(str(error).split())) from None
+
+
+def direct_run(function: Any) -> Run:
+    """A signature's graph, called without the public call's matching of arguments.
+
+    That takes 80 us in Python at every call. Where a TensorFlow lacks these parts of its insides,
+    the public call does the same.
+    """
+    try:
+        call_flat = function._inference_function.call_flat
+        input_names = list(function._arg_keywords)
+        captured = list(function.captured_inputs)
+        output_names = sorted(function.structured_outputs)  # the order of flattened outputs
+    except (AttributeError, TypeError):
+        return lambda tensors: dict(function(**tensors))
+
+    def run(tensors: Mapping[str, Any]) -> dict[str, Any]:
+        inputs = [tensors[name] for name in input_names]
+        return dict(zip(output_names, call_flat(*inputs, *captured), strict=True))
+
+    return run
 
 
 def _reason(error: Any) -> str:
