@@ -27,11 +27,12 @@ $(IMAGES): $(VENV)/.installed payloads/make_images.py
 demo: $(MODEL) $(IMAGES) ## measure ResNet50 on this machine and recommend (4 minutes)
 	$(BIN)/rightsizer run containers/demo.yaml
 
-test: lint $(MODEL) $(IMAGES) ## everything: lint, types, all tests, the real ResNet50
-	$(BIN)/python -m pytest
+# Tests with servers run one at a time: each wants the CPUs to itself.
+test: test-fast $(MODEL) $(IMAGES) ## everything: lint, types, all tests, the real ResNet50
+	$(BIN)/python -m pytest -m 'server or tensorflow'
 
 test-fast: lint ## without TensorFlow and servers; under a minute
-	$(BIN)/python -m pytest -m 'not server and not tensorflow'
+	$(BIN)/python -m pytest -n auto -m 'not server and not tensorflow'
 
 lint: $(VENV)/.installed ## ruff and mypy
 	$(BIN)/ruff check .

@@ -130,3 +130,10 @@ def test_instance_types_show_their_price_with_its_basis():
     narrow, wide = instance_types_table(rows, 80), instance_types_table(rows, 120)
     assert ("Processor" in narrow, "Processor" in wide) == (False, True)
     assert len(narrow.splitlines()) == len(wide.splitlines()) == 5
+
+
+def test_a_job_longer_than_its_own_limit_is_said_before_it_runs() -> None:
+    limits = SPEC.limits.model_copy(update={"duration_s": PLAN.expected_s - 1})
+    text = plan_table(PLAN, SPEC.model_copy(update={"limits": limits}), None)
+    assert "the last trials would not run" in text
+    assert "would not run" not in plan_table(PLAN, SPEC, None)

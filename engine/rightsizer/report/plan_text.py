@@ -96,8 +96,15 @@ def _sections(plan: Plan, spec: JobSpec) -> list[Section]:
     co_located = [
         Entry("co-located", f"{kind} shares a physical core with the generator") for kind in sharing
     ]
+    allowed_s = spec.limits.duration_s
+    late = Entry(
+        "limits.duration_s",
+        f"the job may take {duration(allowed_s)}, less than expected: the last trials would not "
+        "run; allow more or sweep less",
+    )
     return [
         *([Section("Cannot run", refused)] if refused else []),
+        *([Section("Too long", (late,))] if plan.expected_s > allowed_s else []),
         Section(
             "Each trial", (Entry("traffic", _traffic(plan, spec)), *_wanted(spec), *co_located)
         ),
