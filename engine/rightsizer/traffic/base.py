@@ -34,6 +34,35 @@ class Progress:
     per_s: float
     """Invocations per second over the last seconds."""
     p95_ms: float | None
+    committed: int = 0
+    """Samples in the files by now, earlier steps' included: what an early judgement may read."""
+
+
+@dataclass(frozen=True)
+class Health:
+    """How the generator itself fared in a step, and its machine; None where it cannot be told.
+
+    Ratios are of the step's length.
+    """
+
+    run_delay_ratio: float | None = None
+    """Ready to run but waiting for a CPU (`/proc/self/schedstat`)."""
+    loop_lag_p99_ms: float | None = None
+    """How late the event loop woke from a sleep on a 10 ms grid."""
+    loop_lag_max_ms: float | None = None
+    gc_pause_ratio: float | None = None
+    clock_gap_s: float | None = None
+    """Time the machine was suspended: the boot-time clock against the monotonic one."""
+    host_steal_ratio: float | None = None
+    """CPU time taken by the hypervisor, over all CPUs' (`/proc/stat`)."""
+    host_pressure_ratio: float | None = None
+    """Time in which some task on the machine waited for a CPU (`/proc/pressure/cpu`)."""
+    connections: int = 0
+    """Open at the step's end, busy or idle."""
+    reopened: int = 0
+    """Connections that the server had closed and that were opened again."""
+    lost_workers: int = 0
+    """Generator processes that ended in the step."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +85,7 @@ class StepRecord:
     content_checked: int = 0
     content_refused: int = 0
     """Replies whose content was looked at, and those that lacked what it must contain."""
+    health: Health = Health()
 
 
 class Session(Protocol):
