@@ -34,6 +34,8 @@ class TrialStarted:
     host: str
     left_s: float
     """Wall time until the job ends, roughly."""
+    starts_server: bool = True
+    """False: it runs already, and is only waited for."""
 
 
 @dataclass(frozen=True)

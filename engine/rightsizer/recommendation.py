@@ -201,7 +201,7 @@ def _recommendation(
         cpu_utilization_percent=figures.cpu_utilization_percent,
         memory_utilization_percent=figures.memory_utilization_percent,
         curve=figures.curve,
-        doubts=(*_count_doubts(maximum, ci, target), *_price_doubts(trial, price), *figures.doubts),
+        doubts=(*count_doubts(maximum, ci, target), *_price_doubts(trial, price), *figures.doubts),
     )
 
 
@@ -223,9 +223,10 @@ def _cost_interval(per_hour_usd: float | None, ci: Interval | None) -> Interval 
     )
 
 
-def _count_doubts(
+def count_doubts(
     maximum: float, ci: Interval | None, target: TargetSpec | None
 ) -> tuple[Doubt, ...]:
+    """At most one doubt: the maximum's interval holds another instance count."""
     if target is None or ci is None or ci[0] is None:
         return ()
     most = instance_count(ci[0], target) if ci[0] > 0 else None

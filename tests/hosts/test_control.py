@@ -172,9 +172,10 @@ def test_an_error_status_is_an_answer(serve):
     assert (found.status, found.body) == (415, b"why")
 
 
-def test_a_redirect_is_not_followed(serve):
+def test_a_redirect_is_not_followed_and_says_where_it_points(serve):
     url = serve(b"HTTP/1.1 307 Go\r\nlocation: /else\r\ncontent-length: 0\r\n\r\n")
-    assert probe(url).status == 307
+    found = probe(url)
+    assert (found.status, found.location) == (307, f"{url}/else")
     assert len(serve.heads) == 1
 
 

@@ -155,6 +155,13 @@ def test_the_display_fits_its_terminal(width):
     assert len(lines) <= 6
 
 
+def test_a_server_that_runs_already_is_waited_for_not_started():
+    waits = events.TrialStarted("t", 1, 1, "http://h/", "local", 60.0, starts_server=False)
+    assert "Waiting for an answer, 4 s" in screen(started(), waits, at_s=4.0)
+    line = lines_of(started(), waits)[-1]
+    assert line == "trial 1/1  http://h/: waiting for it, 1 min 00 s left"
+
+
 def test_a_notice_stands_below_the_rest():
     said = "ending the step; Ctrl-C again to stop at once"
     assert screen(started(), notice=said).splitlines()[-1] == said

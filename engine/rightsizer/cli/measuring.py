@@ -1,4 +1,4 @@
-"""What `run` and `resume` share: signals, the live display, and how they end."""
+"""What `run`, `resume` and `measure` share: signals, the live display, and how they end."""
 
 from __future__ import annotations
 
@@ -8,26 +8,39 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import typer
 
-from rightsizer.cli.output import print_result, require_writable, write_json
+from rightsizer.cli.output import require_writable, write_json
 from rightsizer.errors import ExitCode
 
 if TYPE_CHECKING:
     from rightsizer.events import Event
-    from rightsizer.results import Job
     from rightsizer.stop_switch import StopSwitch
 
 ABANDON_PRESSES = 3
 SHOW_CURSOR = b"\x1b[?25h\n"
 
 
+class Result(Protocol):
+    """What a run comes to."""
+
+    @property
+    def exit_code(self) -> ExitCode: ...
+
+    def document(self) -> dict[str, Any]: ...
+
+
+R = TypeVar("R", bound=Result)
+
+
 def measure(
-    start: Callable[[Callable[[Event], None], StopSwitch], Job], json_target: str | None
+    start: Callable[[Callable[[Event], None], StopSwitch], R],
+    json_target: str | None,
+    print_result: Callable[[R], None],
 ) -> None:
-    """Run a job to its end with signals and display, print the result, exit with its code."""
+    """Run to the end with signals and display, print the result, exit with its code."""
     from rightsizer.events import JobStarted
     from rightsizer.report.live import progress_display
     from rightsizer.stop_switch import StopSwitch
@@ -47,15 +60,15 @@ def measure(
                     print(f"results in {event.folder}", flush=True)
                 show(event)
 
-        job = start(on_event, switch)
+        result = start(on_event, switch)
     with suppress(BrokenPipeError):
         if json_target is not None:
-            write_json(job.document(), json_target)
+            write_json(result.document(), json_target)
         if json_target != "-":
             print()
-            print_result(job)
+            print_result(result)
         sys.stdout.flush()
-    raise typer.Exit(signals.exit_code or job.exit_code)
+    raise typer.Exit(signals.exit_code or result.exit_code)
 
 
 class _Signals:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rightsizer.cli.measuring import measure
 from rightsizer.cli.options import JobArgument, JsonOption, StoreOption, VerboseOption
+from rightsizer.cli.output import print_result
 
 
 def resume(
@@ -18,4 +19,5 @@ def resume(
     measure(
         lambda on_event, switch: jobs.resume(job, store=store, on_event=on_event, switch=switch),
         json,
+        print_result,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rightsizer.cli.measuring import measure
 from rightsizer.cli.options import JobFileArgument, JsonOption, StoreOption, VerboseOption
+from rightsizer.cli.output import print_result
 
 
 def run(
@@ -18,4 +19,5 @@ def run(
     measure(
         lambda on_event, switch: jobs.run(job_file, store=store, on_event=on_event, switch=switch),
         json,
+        print_result,
     )

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import httpx
 
@@ -29,6 +29,8 @@ class ProbeReply:
     body: bytes
     size_bytes: int
     elapsed_s: float
+    location: str = ""
+    """Where a redirect points to."""
 
 
 def why_not_ready(url: str, path: str | None, timeout_s: float) -> str | None:
@@ -109,7 +111,9 @@ def _send(
                 response.close()
                 raise httpx.ReadTimeout("the answer has no end")  # nobody waits any more
         response.close()
-        return ProbeReply(response.status_code, kept, size_bytes, time.perf_counter() - begin_s)
+        took_s = time.perf_counter() - begin_s
+        location = urljoin(url, response.headers.get("location")) if response.is_redirect else ""
+        return ProbeReply(response.status_code, kept, size_bytes, took_s, location)
 
 
 def _in_words(error: Exception, timeout_s: float) -> str:

@@ -151,6 +151,8 @@ def _doing(board: Board, trial: TrialStarted, now_s: float) -> list[RenderableTy
     match board.latest:
         case TrialStarted():
             waited = duration(now_s - board.since_s)
+            if not trial.starts_server:
+                return [_line(f"Waiting for an answer, {waited}")]
             return [_line(f"Starting the server on {one_line(trial.host)}, {waited}")]
         case ServerReady(ready_s=ready_s, probe_latency_ms=probe_ms):
             probe = "" if probe_ms is None else f"; slowest probe {milliseconds(probe_ms)}"

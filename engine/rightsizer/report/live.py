@@ -128,7 +128,8 @@ def line_of(event: Event, board: Board, now_s: float) -> str:
         case TrialStarted():
             host = one_line(event.host)
             label = one_line(event.label)
-            return f"{where}  {label}: starting the server on {host}, {board.left(now_s)}"
+            doing = f"starting the server on {host}" if event.starts_server else "waiting for it"
+            return f"{where}  {label}: {doing}, {board.left(now_s)}"
         case ServerReady(ready_s=ready_s, probe_latency_ms=probe_ms):
             probe = "" if probe_ms is None else f", slowest probe {milliseconds(probe_ms)}"
             return f"{where}  server ready in {duration(ready_s)}{probe}"

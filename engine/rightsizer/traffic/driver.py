@@ -208,6 +208,8 @@ def _probe(endpoint: Endpoint, request: Request, body: Body) -> float:
         failed.may_be_loading = True
         raise failed from None
     said = error_text(reply.body)
+    if reply.location:
+        said = f"a redirect to {error_text(reply.location.encode())}"
     if not 200 <= reply.status < 300:
         failed = TrialFailed(Reason.PROBE_REFUSED, f"{refused}: status {reply.status}, {said}")
         failed.may_be_loading = reply.status == 503
