@@ -92,6 +92,20 @@ class TrafficContract:
         gaps_ms = np.diff(np.sort(samples["intended_ns"])) / 1e6
         assert gaps_ms == pytest.approx(np.full(59, 1000 / 30), abs=0.01)
 
+    @pytest.mark.parametrize("users", [1, 3])
+    def test_an_open_step_after_a_closed_one_has_its_arrivals_alone(
+        self, opened: Session, users: int
+    ):
+        open_step = Step(1, "open", 2.0, rate_per_s=30.0, arrivals="constant")
+        for step in (closed_step(0, users, 1.0), open_step, closed_step(2, users, 1.0)):
+            for _ in opened.drive(step):
+                pass
+        samples = read_samples(opened.sample_files)
+        first, arrived, last = (samples[samples["step"] == index] for index in range(3))
+        assert len(arrived) == 60
+        for closed in (first, last):
+            assert len(set(closed["user"].tolist())) == users
+
 
 class TestFakeTraffic(TrafficContract):
     @pytest.fixture

@@ -73,6 +73,7 @@ class Generator:
         self.stopping = gevent.event.Event()
         self.abandoned = False
         self.users = 0
+        self.kind: type[locust.User] | None = None
         self.journal: list[tuple[int, int]] = []
         self.step: Step | None = None
         self.begin_ns = 0
@@ -172,6 +173,10 @@ class Generator:
         """Have Locust run so many closed users, or (None) the one that dispatches arrivals."""
         wanted = 1 if users is None else users
         kind = ArrivalUser if users is None else ClosedUser
+        if kind is not self.kind:
+            # Locust counts users, not their kinds: it would leave one of the other mode at work.
+            self.runner.stop()
+            self.kind = kind
         # Locust ramps up and down in bursts of spawn_rate a second: this makes it one burst.
         rate = max(1, wanted, self.users)
         self.runner.start(wanted, spawn_rate=rate, user_classes=[kind])
