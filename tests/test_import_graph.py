@@ -26,9 +26,18 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "schedule",
         "inventory",
         "plan",
+        "measure_spec",
     ),
     "measure": ("hosts", "traffic"),
-    "judge": ("analysis", "trials", "recommendation", "effects", "search"),
+    "judge": (
+        "analysis",
+        "trials",
+        "recommendation",
+        "effects",
+        "search",
+        "search_maximum",
+        "verdicts",
+    ),
     "keep": ("store", "migrations"),
     "run": (
         "events",
@@ -38,6 +47,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "trial_run",
         "judging",
         "jobs",
+        "measured",
+        "measurement",
         "loading",
         "housekeeping",
         "stop_switch",
@@ -51,6 +62,8 @@ ROW = {name: number for number, names in enumerate(LAYERS.values()) for name in 
 LATE = {
     # Job.document() is a convenience of the result; report is loaded only when it is called.
     ("results", "report"),
+    # Measured.document(): the same.
+    ("measured", "report"),
 }
 
 # Who may import these, in which process they belong.
@@ -71,6 +84,8 @@ PURE = (
     "recommendation",
     "effects",
     "search",
+    "verdicts",
+    "search_maximum",
     "schedule",
     "protocols",
     "placeholders",

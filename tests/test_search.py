@@ -6,7 +6,8 @@ import pytest
 from rightsizer.analysis.figures import Requests, StepFigures
 from rightsizer.schedule import steps_of
 from rightsizer.search import PlannedSteps, Saturate, plateau, policy_for
-from rightsizer.spec import SaturateTraffic, StairsTraffic, StopSpec
+from rightsizer.search_maximum import MaximumSearch
+from rightsizer.spec import LimitSpec, SaturateTraffic, SearchTraffic, StairsTraffic, StopSpec
 
 STAIRS = steps_of(StairsTraffic(type="stairs", users_per_step=1, steps=5, duration_s=60.0))
 GO_ON = StopSpec(flat_invocations="continue")
@@ -115,6 +116,10 @@ def test_saturation_keeps_within_its_budget():
 
 def test_the_traffic_decides_the_policy():
     saturate = SaturateTraffic(type="saturate", budget_s=20.0)
-    assert isinstance(policy_for(saturate, (), StopSpec()), Saturate)
+    assert isinstance(policy_for(saturate, (), StopSpec(), LimitSpec()), Saturate)
+    search = SearchTraffic()
+    assert isinstance(policy_for(search, (), StopSpec(), LimitSpec()), Saturate)
+    limit = LimitSpec(latency_ms=100.0)
+    assert isinstance(policy_for(search, (), StopSpec(), limit), MaximumSearch)
     stairs = StairsTraffic(type="stairs", users_per_step=1, steps=5, duration_s=60.0)
-    assert policy_for(stairs, STAIRS, StopSpec()).planned == 5
+    assert policy_for(stairs, STAIRS, StopSpec(), LimitSpec()).planned == 5

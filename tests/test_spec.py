@@ -13,6 +13,7 @@ from rightsizer.spec import (
     PhasesTraffic,
     RateTraffic,
     SaturateTraffic,
+    SearchTraffic,
     SecretRef,
     StairsTraffic,
     UsersTraffic,
@@ -288,8 +289,6 @@ def test_an_empty_file_is_told_every_key_it_needs(refusals):
         "1: name: required key is missing; add it",
         "1: payload: required key is missing; add it",
         "1: server: required key is missing; add it",
-        "1: traffic: required for now: its default, search comes with a later release; "
-        "give phases, stairs, users, rate or saturate",
     ]
 
 
@@ -434,17 +433,16 @@ def test_traffic_as_long_as_the_job_is_accepted(load):
     assert spec.limits.duration_s == 60
 
 
-@pytest.mark.parametrize("traffic", ["{type: search}", "{type: search, budget_s: 30}"])
-def test_search_is_refused_by_name_until_it_comes(refusals, traffic):
-    assert refusals(job(traffic=f"traffic: {traffic}")) == [
-        "5: traffic.type: search comes with a later release; give phases, stairs, users, rate or "
-        "saturate"
+def test_a_job_without_traffic_searches_for_a_minute(load):
+    assert load(job(traffic="")).traffic == SearchTraffic(budget_s=60.0)
+
+
+def test_a_confirmation_that_takes_the_whole_budget_is_refused(refusals):
+    traffic = "traffic: {type: search, budget_s: 600, confirm_s: 600}"
+    assert refusals(job(traffic=traffic)) == [
+        "5: traffic.confirm_s: confirm_s 600 leaves too little of budget_s 600 to search in; "
+        "raise the budget"
     ]
-
-
-def test_a_job_without_traffic_is_told_that_its_default_is_search(refusals):
-    (problem,) = refusals(job(traffic=""))
-    assert problem.startswith("1: traffic: required for now: its default, search comes with a")
 
 
 def test_type_default_is_refused_by_name_until_it_comes(refusals):

@@ -14,6 +14,8 @@ from rightsizer.placeholders import KNOWN, names_in
 DEFAULT_JOB_S = 7200.0
 DEFAULT_TRAFFIC_S = 60.0
 """`duration_s` of users and rate, `budget_s` of saturate and search."""
+MOST_CONFIRM_RATIO = 0.95
+"""Of a search's budget. A soak's confirmation is most of it."""
 
 
 def contradictions(data: dict[str, Any]) -> list[Problem]:
@@ -31,11 +33,6 @@ def _not_yet(data: dict[str, Any]) -> list[Problem]:
     if data.get("type") == "default":
         message = "type default comes with a later release; give candidates and type advanced"
         problems.append(Problem(("type",), message))
-    later = "search comes with a later release; give phases, stairs, users, rate or saturate"
-    if "traffic" not in data:
-        problems.append(Problem(("traffic",), f"required for now: its default, {later}"))
-    elif _section(data, "traffic").get("type") == "search":
-        problems.append(Problem(("traffic", "type"), later))
     if _section(data, "server").get("protocol") == "tfs-grpc":
         message = "tfs-grpc comes with a later release; use tfs-rest or sagemaker"
         problems.append(Problem(("server", "protocol"), message))
@@ -112,6 +109,10 @@ def _traffic_contradictions(data: dict[str, Any]) -> list[Problem]:
     if _number(length) and _number(job_s) and length > job_s:
         message = f"traffic of {length:g} s is longer than the job's limits.duration_s {job_s:g} s"
         problems.append(Problem(("traffic",), f"{message}; shorten it or raise the limit"))
+    confirm_s, budget_s = traffic.get("confirm_s"), traffic.get("budget_s", DEFAULT_TRAFFIC_S)
+    if _number(confirm_s) and _number(budget_s) and confirm_s > MOST_CONFIRM_RATIO * budget_s:
+        message = f"confirm_s {confirm_s:g} leaves too little of budget_s {budget_s:g} to search in"
+        problems.append(Problem(("traffic", "confirm_s"), f"{message}; raise the budget"))
     if traffic.get("type") == "saturate" and _section(data, "limit").get("latency_ms") is not None:
         message = "saturate takes no latency limit; remove it or use other traffic"
         problems.append(Problem(("limit", "latency_ms"), message))

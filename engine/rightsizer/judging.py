@@ -43,7 +43,7 @@ def analyse(
     probes = measurement.probe_latency_ms.values()
     figures = judge_trial(
         steps,
-        basis_of(spec.traffic),
+        basis_of(spec.traffic, spec.limit),
         spec.limit,
         Setting(
             instance_type=record.candidate.instance_type,

@@ -13,7 +13,7 @@ from rightsizer.catalog import Catalog, InstanceType
 from rightsizer.errors import EnvironmentFault, ProblemsError
 from rightsizer.inventory import HostSpec, Machine, NotRunnable, Placement, place, place_generator
 from rightsizer.schedule import Step, steps_of
-from rightsizer.spec import CandidateSpec, JobSpec, SaturateTraffic
+from rightsizer.spec import CandidateSpec, JobSpec, SaturateTraffic, SearchTraffic
 
 START_S = 10.0
 """What a plan reckons for a server start, with probes and stop, in its expected time."""
@@ -166,7 +166,7 @@ def make_plan(
         trials.append(PlannedTrial(_trial_id(candidate, host), candidate, host, placement))
     steps = steps_of(spec.traffic)
     traffic_s = sum(step.duration_s for step in steps)
-    if isinstance(spec.traffic, SaturateTraffic):
+    if isinstance(spec.traffic, SaturateTraffic | SearchTraffic):
         traffic_s = spec.traffic.budget_s
     return Plan(tuple(trials), tuple(refused), steps, traffic_s)
 

@@ -46,6 +46,8 @@ class Step:
     levels: tuple[Level, ...] = ()
     rate_per_s: float | None = None
     arrivals: Literal["poisson", "constant"] = "poisson"
+    cut_s: float | None = None
+    """Its warm-up, where whoever asked for the step knows better than the rule."""
 
     @property
     def users(self) -> int | None:
@@ -64,6 +66,8 @@ class Step:
     @property
     def warmup_s(self) -> float:
         """What is cut from the step's start: a tenth of it, from 1 to 10 s, at most half."""
+        if self.cut_s is not None:
+            return self.cut_s
         return min(self.duration_s / 2, max(1.0, min(10.0, self.duration_s / 10)))
 
 
@@ -109,9 +113,9 @@ def steps_of(traffic: Traffic) -> tuple[Step, ...]:
     return ()
 
 
-def closed_step(index: int, users: int, duration_s: float) -> Step:
+def closed_step(index: int, users: int, duration_s: float, cut_s: float | None = None) -> Step:
     """A step of constant users."""
-    return Step(index, "closed", duration_s, levels=(Level(0.0, users),))
+    return Step(index, "closed", duration_s, levels=(Level(0.0, users),), cut_s=cut_s)
 
 
 def group_short(lengths: Sequence[float], short: Sequence[bool], enough: float) -> list[range]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from rightsizer.analysis.excess import Floats
 from rightsizer.analysis.figures import StepFigures
 from rightsizer.analysis.trial import FLAT_GAIN_RATIO
 from rightsizer.schedule import Step, closed_step
-from rightsizer.spec import SaturateTraffic, StopSpec, Traffic
+from rightsizer.search_maximum import MaximumSearch
+from rightsizer.spec import LimitSpec, SaturateTraffic, SearchTraffic, StopSpec, Traffic
 from rightsizer.units import per_min
 
 SATURATE_STEP_S = 10.0
@@ -30,13 +32,20 @@ class StepPolicy(Protocol):
     def ask(self) -> Step | None:
         """The next step; None when there is none."""
 
+    def look(self, elapsed_s: float, latencies: Callable[[], Floats]) -> bool:
+        """Whether the running step has told enough. `latencies` reads them; ms, by start."""
+
     def tell(self, figures: StepFigures) -> None:
         """What came of the step asked for last."""
 
 
-def policy_for(traffic: Traffic, steps: Sequence[Step], stop: StopSpec) -> StepPolicy:
-    """The policy that a job's traffic means."""
-    if isinstance(traffic, SaturateTraffic):
+def policy_for(
+    traffic: Traffic, steps: Sequence[Step], stop: StopSpec, limit: LimitSpec
+) -> StepPolicy:
+    """The policy that a job's traffic means. Without a latency limit the maximum is saturation."""
+    if isinstance(traffic, SearchTraffic) and limit.latency_ms is not None:
+        return MaximumSearch(traffic, limit)
+    if isinstance(traffic, SaturateTraffic | SearchTraffic):
         return Saturate(traffic.budget_s)
     return PlannedSteps(steps, stop)
 
@@ -71,6 +80,10 @@ class PlannedSteps:
             return None
         self._next += 1
         return self._steps[self._next - 1]
+
+    def look(self, elapsed_s: float, latencies: Callable[[], Floats]) -> bool:
+        """Planned steps run to their end."""
+        return False
 
     def tell(self, figures: StepFigures) -> None:
         """Checks the stop conditions. A server that answered nothing is not asked again."""
@@ -111,6 +124,10 @@ class Saturate:
         self._left_s -= self._step_s
         self._count += 1
         return closed_step(self._count - 1, self._users, self._step_s)
+
+    def look(self, elapsed_s: float, latencies: Callable[[], Floats]) -> bool:
+        """Every level runs to its end."""
+        return False
 
     def tell(self, figures: StepFigures) -> None:
         """Remembers the throughput."""

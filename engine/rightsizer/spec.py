@@ -205,10 +205,12 @@ class SaturateTraffic(Strict):
 
 
 class SearchTraffic(Strict):
-    """Open traffic placed by the engine. Comes with a later release."""
+    """Open traffic placed by the engine: the highest rate within the limit."""
 
     type: Literal["search"] = "search"
     budget_s: PositiveFloat = DEFAULT_TRAFFIC_S
+    confirm_s: PositiveFloat | None = None
+    """Of the budget, for the confirmation; 600 makes it a soak."""
 
 
 Traffic = Annotated[

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from rightsizer import events
-from rightsizer.analysis.steps import count, judge_steps
+from rightsizer.analysis.excess import Floats
+from rightsizer.analysis.steps import count, judge_steps, latencies_so_far
 from rightsizer.errors import (
     Reason,
     TrialEnded,
@@ -28,6 +30,7 @@ from rightsizer.search import StepPolicy, policy_for
 from rightsizer.spec import JobSpec
 from rightsizer.traffic.base import Progress, Session, StepRecord, Traffic
 from rightsizer.trials import Measurement, TrialRecord
+from rightsizer.units import NS_PER_S
 
 PROBE_AGAIN_S = 0.25
 HUNG_TIMEOUTS = 2
@@ -90,7 +93,7 @@ class Trial:
         self.begin_s = time.monotonic()
         self.dir = context.job_dir / f"{planned.id}-{attempt}"
         self.policy: StepPolicy = policy_for(
-            context.spec.traffic, context.plan.steps, context.spec.stop
+            context.spec.traffic, context.plan.steps, context.spec.stop, context.spec.limit
         )
         self.records: list[StepRecord] = []
         self.files: Sequence[Path] = ()
@@ -196,6 +199,8 @@ class Trial:
             events.StepStarted(self.planned.id, number, planned, step.label, step.duration_s)
         )
         watch = _Watch(self.context.request.timeout_s)
+        before = self.records[-1].committed if self.records else 0
+        settled = False
         stop: TrialEnded | None = None
         told = 0
         for progress in session.drive(step):
@@ -207,10 +212,16 @@ class Trial:
             if stop is None and level > told:
                 told = level
                 session.stop_step() if level == 1 else session.abandon()
+            if stop is None and not told and not settled:
+                read = partial(self._latencies, step, before, progress.committed)
+                settled = self.policy.look(progress.elapsed_s, read)
+                if settled:
+                    session.stop_step()
             self.parts.say(events.StepProgress(self.planned.id, progress, self._left_s()))
-        self.records.append(session.last)
-        samples = read_samples(self.files)[: session.last.committed]
-        [figures] = judge_steps(samples, [session.last], server.usage(), self.conditions)
+        record = _as_long_as_it_was(session.last) if settled and not told else session.last
+        self.records.append(record)
+        samples = read_samples(self.files)[: record.committed]
+        [figures] = judge_steps(samples, [record], server.usage(), self.conditions)
         samples = samples[samples["step"] == step.index]
         self.policy.tell(figures)
         self.parts.say(events.StepEnded(self.planned.id, figures))
@@ -220,6 +231,11 @@ class Trial:
         if stop is None and (figures.requests.succeeded or self.parts.control.level()):
             return None
         return self._silent(server, stop, samples)
+
+    def _latencies(self, step: Step, before: int, committed: int) -> Floats:
+        """Of the running step, ms, as far as they are settled; for `StepPolicy.look`."""
+        samples = read_samples(self.files)[before:committed]
+        return latencies_so_far(samples, step, self.conditions)
 
     def _silent(
         self, server: Server, hung: TrialEnded | None, samples: Samples
@@ -299,6 +315,12 @@ def _without_secrets(ended: TrialEnded, secrets: frozenset[str]) -> TrialEnded:
         ended.detail = ended.detail.replace(secret, "***")
         ended.log_tail = ended.log_tail.replace(secret, "***")
     return ended
+
+
+def _as_long_as_it_was(record: StepRecord) -> StepRecord:
+    """A step that was ended because it had told enough is whole, only shorter."""
+    length_s = (record.end_ns - record.begin_ns) / NS_PER_S
+    return replace(record, step=replace(record.step, duration_s=length_s), complete=True)
 
 
 class _Watch:

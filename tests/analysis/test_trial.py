@@ -277,7 +277,11 @@ def test_throughput_is_flat_when_the_last_level_gained_under_5_percent(rates, fl
     ],
 )  # fmt: skip
 def test_users_in_a_loop_are_closed_and_arrivals_are_open(traffic, basis):
-    assert basis_of(traffic) == basis
+    assert basis_of(traffic, LimitSpec(latency_ms=100.0)) == basis
+
+
+def test_a_search_without_a_latency_limit_is_for_saturation_which_is_closed():
+    assert basis_of(SearchTraffic(), LimitSpec()) == "closed"
 
 
 # -- unloaded latency --------------------------------------------------------------------------

@@ -84,7 +84,6 @@ def test_plan_starts_nothing_and_stores_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("change", "code", "said"),
     [
-        ((STAIRS, "type: search"), 3, "search comes with a later"),
         (("steps: 3", "steps: 0"), 3, "job.yaml:9: traffic.steps:"),
         (("local.1cpu", "ml.nope"), 3, "instance type ml.nope is not known"),
         (("local.1cpu", "ml.p4d.24xlarge"), 4, "no host can run any candidate"),

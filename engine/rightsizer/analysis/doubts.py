@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from rightsizer.analysis.figures import Doubt, Interval, PayloadFigures
-from rightsizer.units import interval, milliseconds, percent, significant
+from rightsizer.units import duration, interval, milliseconds, percent, significant
 
 GENERATOR_LIMITED_RATIO = 0.9
 """A generator busier than this of one core may be what was measured."""
@@ -241,3 +241,33 @@ def below_floor(unloaded_ms: float, limit_ms: float) -> Doubt:
     )
     figures = {"unloaded_latency_ms": unloaded_ms, "limit_ms": limit_ms}
     return Doubt("limit-below-floor", "blocks", message, "raise the limit", figures)
+
+
+def budget_too_short(wanted_s: float) -> Doubt:
+    """The open steps do not say where the maximum is."""
+    message = "the budget was too short for a maximum: too few independent requests beyond it"
+    next_step = f"allow about {duration(wanted_s)} of open traffic (budget_s)"
+    return Doubt("budget-too-short", "blocks", message, next_step, {"wanted_s": wanted_s})
+
+
+def not_soaked(confirmed_s: float) -> Doubt:
+    """What takes minutes to show has not shown."""
+    message = f"confirmed for {duration(confirmed_s)}: leaks and throttling take longer to show"
+    next_step = "give traffic.confirm_s: 600 (and the budget for it) before production"
+    return Doubt("not-soaked", "note", message, next_step, {"confirmed_s": confirmed_s})
+
+
+def model_disagrees(ratio: float) -> Doubt:
+    """The server is not the queue that its unloaded latency and capacity make."""
+    message = (
+        f"the maximum is {significant(ratio)} of what a queue of the unloaded latencies would "
+        "give: the server shares, batches, caches or pauses; the measured steps decided"
+    )
+    return Doubt("model-disagrees", "note", message, "", {"measured_over_predicted": ratio})
+
+
+def not_confirmed(label: str) -> Doubt:
+    """The fresh step at the estimate was clearly over the limit."""
+    message = f"the fresh step at the estimate ({label}) was clearly over the limit"
+    next_step = "measure again with more budget; until then plan for the interval's lower end"
+    return Doubt("not-confirmed", "weakens", message, next_step)

@@ -79,11 +79,28 @@ class StepFigures:
     generator_cpu_ratio: float
     verdict: Verdict
     doubts: tuple[Doubt, ...] = ()
+    over_limit_ratio: float | None = None
+    """Open: the share of the timed requests over the latency limit."""
+    design_effect: float | None = None
+    """Open: how many requests weigh as one independent one in that share."""
+    unloaded_ms: tuple[float, ...] = ()
+    """Of a closed step of one user: its latencies, or evenly spaced quantiles of them."""
 
     @property
     def is_within(self) -> bool:
         """Whether the step may define a maximum."""
         return self.verdict == "within-limits"
+
+
+@dataclass(frozen=True)
+class Maximum:
+    """The highest rate within the limits."""
+
+    rate_per_s: float
+    ci_per_s: Interval | None
+    kind: MaxKind
+    at: StepFigures
+    """The step that stands for it: its latency, CPU and memory."""
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
+
+PERCENTILES: Mapping[str, float] = {"P50": 0.50, "P90": 0.90, "P95": 0.95, "P99": 0.99}
 
 ROUNDING = 1e-12
 """Relative; far above the error of a product of doubles, far below 1 / n."""

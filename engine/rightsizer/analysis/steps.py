@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -15,6 +15,7 @@ from rightsizer.analysis.doubts import (
     sample_doubts,
     step_cut_short,
 )
+from rightsizer.analysis.excess import Excess, excess_of
 from rightsizer.analysis.figures import (
     Basis,
     Interval,
@@ -24,18 +25,17 @@ from rightsizer.analysis.figures import (
     Verdict,
 )
 from rightsizer.analysis.intervals import percentile_interval, throughput_interval
-from rightsizer.analysis.percentiles import nearest_rank, percentiles
+from rightsizer.analysis.percentiles import PERCENTILES, nearest_rank, percentiles
 from rightsizer.hosts.base import Usage
 from rightsizer.samples import FAILURES, Outcome, Samples
-from rightsizer.schedule import group_short
+from rightsizer.schedule import Step, group_short
 from rightsizer.spec import LimitSpec
 from rightsizer.traffic.base import StepRecord
 from rightsizer.units import NS_PER_MS, NS_PER_S
 
+UNLOADED_VALUES = 400
 MIN_STEP_SAMPLES = 100
 """Neighbouring closed steps with fewer samples in their windows are merged."""
-
-PERCENTILES: Mapping[str, float] = {"P50": 0.50, "P90": 0.90, "P95": 0.95, "P99": 0.99}
 
 Floats = npt.NDArray[np.float64]
 Instants = npt.NDArray[np.int64]
@@ -159,6 +159,7 @@ def _judge(
     )
     at_limit = nearest_rank(latency, at) if len(latency) else None
     achieved, achieved_ci = _throughput(samples, records, windows)
+    excess = _excess(timed, latency, mode, conditions.limit)
     generator = max(record.generator_cpu_ratio for record in records)
     errors = error_ratio(requests)
     cut_short = _cut_short(records, windows)
@@ -182,6 +183,9 @@ def _judge(
         latency_ms_ci=_latency_interval(starts_ns(timed, mode), latency, at, windows),
         error_ratio=errors,
         requests=requests,
+        over_limit_ratio=None if excess is None else excess.ratio,
+        design_effect=None if excess is None else excess.design_effect,
+        unloaded_ms=_unloaded(latency) if _is_unloaded(records) else (),
         by_payload=_by_payload(timed, latency, at_limit, conditions.payload_names),
         cpu_utilization_percent=cpu_percent(usage, windows, conditions.vcpus),
         memory_utilization_percent=memory_percent(usage, windows, conditions.memory_bytes),
@@ -193,6 +197,46 @@ def _judge(
             *([step_cut_short()] if cut_short else []),
         ),
     )
+
+
+def _excess(timed: Samples, latency: Floats, mode: Basis, limit: LimitSpec) -> Excess | None:
+    if mode != "open" or limit.latency_ms is None:
+        return None
+    order = np.argsort(starts_ns(timed, mode), kind="stable")
+    return excess_of(latency[order], limit.latency_ms)
+
+
+def _is_unloaded(records: Sequence[StepRecord]) -> bool:
+    levels = [level.users for record in records for level in record.step.levels]
+    return bool(levels) and max(levels) == 1
+
+
+def _unloaded(latency: Floats) -> tuple[float, ...]:
+    """The distribution in so many values, each standing for as many requests."""
+    if len(latency) <= UNLOADED_VALUES:
+        return tuple(np.sort(latency).tolist())
+    middles = (np.arange(UNLOADED_VALUES) + 0.5) / UNLOADED_VALUES
+    return tuple(percentiles(latency, middles.tolist()))
+
+
+def latencies_so_far(samples: Samples, step: Step, conditions: Conditions) -> Floats:
+    """A running open step's latencies, ms, in the order of their starts, its warm-up cut off.
+
+    Of what was answered so far, those that started two limits before the last answer: later ones
+    may still be in flight, the slow ones first of all.
+    """
+    if not len(samples):
+        return np.empty(0)
+    starts = starts_ns(samples, step.mode)
+    settling_ns = int(2 * (conditions.limit.latency_ms or 0) * NS_PER_MS)
+    window = Window(
+        int(starts.min()) + int(step.warmup_s * NS_PER_S),
+        int(samples["end_ns"].max()) - settling_ns,
+    )
+    found = samples[started_in(samples, window, step.mode)]
+    found = found[~np.isin(found["outcome"], FAILURES)]
+    found = found[np.argsort(starts_ns(found, step.mode), kind="stable")]
+    return latencies_ms(found, step.mode, conditions.request_timeout_s)
 
 
 def _cut_short(records: Sequence[StepRecord], windows: Sequence[Window]) -> bool:

@@ -11,10 +11,12 @@ from rightsizer.analysis.figures import (
     CurvePoint,
     Doubt,
     Interval,
+    Maximum,
     MaxKind,
     StepFigures,
     TrialFigures,
 )
+from rightsizer.analysis.maximum import open_maximum
 from rightsizer.inventory import Placement
 from rightsizer.spec import LimitSpec, Traffic
 from rightsizer.units import fine_percent, milliseconds, per_min
@@ -42,9 +44,11 @@ class Setting:
     over_loopback: bool = True
 
 
-def basis_of(traffic: Traffic) -> Basis:
-    """The arrival process that a traffic's maximum belongs to."""
-    return "open" if traffic.type in ("rate", "search") else "closed"
+def basis_of(traffic: Traffic, limit: LimitSpec) -> Basis:
+    """The arrival process that a traffic's maximum belongs to. A search without a latency limit
+    is for the saturated throughput."""
+    searches = traffic.type == "search" and limit.latency_ms is not None
+    return "open" if searches or traffic.type == "rate" else "closed"
 
 
 def is_flat(rates: Sequence[float]) -> bool:
@@ -64,23 +68,26 @@ def judge_trial(
     """The maximum by the definition of the basis, with its kind, latency and doubts.
 
     Closed: the highest throughput among steps within the limits. Open at a given rate: that rate's
-    throughput, a lower bound.
+    throughput, a lower bound. Searched: where the latency reaches its limit (`open_maximum`).
     """
-    within = [step for step in steps if step.is_within and step.achieved_per_s > 0]
-    best = max(within, key=lambda step: step.achieved_per_s, default=None)
     unloaded = unloaded_latency_ms(steps, setting.probe_latency_ms)
-    kind = None if best is None else _kind(steps, best, setting)
     found = list(content_doubts)
-    if best is None:
+    if setting.traffic_type == "search" and basis == "open":
+        maximum, searched = open_maximum(steps, limit)
+        found += searched
+    else:
+        maximum = _best_level(steps, setting)
+    best = None if maximum is None else maximum.at
+    if maximum is None:
         found += _limit_doubts(steps, unloaded, limit)
-    elif kind is not None:
-        found += _maximum_doubts(best, kind, limit, setting)
+    else:
+        found += _maximum_doubts(maximum, basis, limit, setting)
     found += _setting_doubts(basis, setting)
     return TrialFigures(
         basis=basis,
-        max_invocations_per_min=None if best is None else per_min(best.achieved_per_s),
-        max_invocations_per_min_ci=_per_min_interval(best, kind),
-        max_kind=kind,
+        max_invocations_per_min=None if maximum is None else per_min(maximum.rate_per_s),
+        max_invocations_per_min_ci=None if maximum is None else _per_min_interval(maximum),
+        max_kind=None if maximum is None else maximum.kind,
         percentile=limit.percentile,
         model_latency_ms=None if best is None else best.latency_ms,
         model_latency_ms_ci=None if best is None else best.latency_ms_ci,
@@ -100,6 +107,18 @@ def unloaded_latency_ms(steps: Sequence[StepFigures], probed_ms: float | None) -
         if step.mode == "closed" and step.users == 1 and answered:
             return step.latency_ms
     return probed_ms
+
+
+def _best_level(steps: Sequence[StepFigures], setting: Setting) -> Maximum | None:
+    """The highest throughput among steps within the limits."""
+    within = [step for step in steps if step.is_within and step.achieved_per_s > 0]
+    best = max(within, key=lambda step: step.achieved_per_s, default=None)
+    if best is None:
+        return None
+    kind, ci = _kind(steps, best, setting), best.achieved_per_s_ci
+    if kind == "at_least" and ci is not None:
+        ci = (ci[0], None)
+    return Maximum(best.achieved_per_s, ci, kind, best)
 
 
 def _kind(steps: Sequence[StepFigures], best: StepFigures, setting: Setting) -> MaxKind:
@@ -124,12 +143,10 @@ def _rates_by_level(steps: Sequence[StepFigures]) -> list[float]:
     return [levels[users] for users in sorted(levels)]
 
 
-def _per_min_interval(best: StepFigures | None, kind: MaxKind | None) -> Interval | None:
-    if best is None or best.achieved_per_s_ci is None:
+def _per_min_interval(maximum: Maximum) -> Interval | None:
+    if maximum.ci_per_s is None:
         return None
-    low, high = best.achieved_per_s_ci
-    if kind == "at_least":
-        high = None
+    low, high = maximum.ci_per_s
     return (None if low is None else per_min(low), None if high is None else per_min(high))
 
 
@@ -174,12 +191,15 @@ def _limit_doubts(
 
 
 def _maximum_doubts(
-    best: StepFigures, kind: MaxKind, limit: LimitSpec, setting: Setting
+    maximum: Maximum, basis: Basis, limit: LimitSpec, setting: Setting
 ) -> list[Doubt]:
+    best = maximum.at
     found = list(best.doubts)
-    if kind == "at_least":
+    if maximum.kind == "at_least":
         found.append(doubts.at_least(setting.stopped_early))
-    if limit.latency_ms is not None and best.latency_ms is not None:
+    # A closed level passed or did not; a searched maximum is where the latency is the limit.
+    passed = basis == "closed" or setting.traffic_type != "search"
+    if passed and limit.latency_ms is not None and best.latency_ms is not None:
         found += doubts.near_limit(best.latency_ms, limit.latency_ms, best.latency_ms_ci)
     if best.latency_ms_ci is None:
         found.append(doubts.no_interval(best.window_s))

@@ -9,6 +9,7 @@ from enum import Enum
 from pathlib import PurePath
 from typing import Any
 
+from rightsizer.analysis.figures import StepFigures
 from rightsizer.plan import Candidate, Plan, PlannedTrial, Refusal
 from rightsizer.results import Job
 from rightsizer.schedule import Step
@@ -95,7 +96,7 @@ def _trial(job: Job, trial: TrialRecord) -> dict[str, Any]:
         "cut_short": measurement.cut_short,
         "limit_detail": "" if figures is None else figures.limit_detail,
         "doubts": [] if figures is None else plain(figures.doubts),
-        "steps": plain(trial.steps),
+        "steps": [step_document(step) for step in trial.steps],
         "requests": plain(trial.requests),
         "samples": trial_folder(job, trial) if trial.sample_files else None,
         "sample_files": [str(PurePath(job.samples_dir, name)) for name in trial.sample_files],
@@ -135,6 +136,13 @@ def _refused(refusal: Refusal) -> dict[str, Any]:
         "why_not": refusal.why,
         **dict.fromkeys((*absent, "co_located", "shared_core", "memory_bytes")),
     }
+
+
+def step_document(figures: StepFigures) -> dict[str, Any]:
+    """A judged step. The raw material of further analysis stays in the store."""
+    whole: dict[str, Any] = plain(figures)
+    del whole["unloaded_ms"]
+    return whole
 
 
 def _step(step: Step) -> dict[str, Any]:

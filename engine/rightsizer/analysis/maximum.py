@@ -1,0 +1,181 @@
+"""What a search's steps tell of the maximum: capacity, the queue's prediction, the boundary.
+
+The search asks after every step where to go next; the trial's judgement asks once more at the end.
+Both see the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rightsizer.analysis import doubts
+from rightsizer.analysis.boundary import Boundary, Point, fit_boundary
+from rightsizer.analysis.excess import Excess, settled
+from rightsizer.analysis.figures import Doubt, Maximum, StepFigures
+from rightsizer.analysis.percentiles import PERCENTILES
+from rightsizer.analysis.queue_model import Prediction, plain_prediction, predict
+from rightsizer.spec import LimitSpec
+
+PLATEAU_GAIN_RATIO = 0.1
+"""Twice the users bringing less than this have found the capacity."""
+UNPREDICTED_BUSY_RATIO = 0.3
+"""Where to begin when a queue would be over the limit at once."""
+FLOOR_DEVIATES = 3.0
+CLIFF_WITHIN, CLIFF_OVER, CLIFF_GAP_RATIO = 0.2, 0.5, 1.1
+"""A step with under a fifth of the allowed share, and one with half of all requests over the limit,
+at rates this close: between them lies no slope to be measured."""
+CLIFF_INDEPENDENT = 20
+"""So many independent requests' worth make such a step one to rely on."""
+
+MOST_RELATIVE_SD = 0.3
+"""A fit less sure than this is no answer."""
+WANTED_RELATIVE_SD = 0.1
+FEWEST_BEYOND, WANTED_BEYOND = 1.5, 8.0
+"""Independent requests' worth beyond the percentile: with fewer the queue model alone speaks."""
+DISAGREES_SDS, DISAGREES_RATIO = 3.0, 0.25
+"""The queue's prediction is off when by both: more than noise, and enough to matter."""
+SOAK_S = 600.0
+NEAR_TOP_RATIO = 0.97
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What is known once the closed probe is over."""
+
+    capacity_per_s: float
+    """The highest throughput seen in a closed loop."""
+    is_capacity: bool
+    """Whether throughput had gone flat there; else it is only a lower bound."""
+    prediction: Prediction
+    boundary: Boundary | None
+    """None before the first open step."""
+
+
+def learn(steps: Sequence[StepFigures], limit: LimitSpec) -> Knowledge | None:
+    """From all judged steps of a search; None where the closed probe answered nothing."""
+    closed = [s for s in steps if s.mode == "closed" and s.achieved_per_s > 0]
+    one = next((s for s in closed if s.users == 1 and s.unloaded_ms), None)
+    if one is None or limit.latency_ms is None:
+        return None
+    capacity = max(step.achieved_per_s for step in closed)
+    p = PERCENTILES[limit.percentile]
+    predicted = predict(one.unloaded_ms, capacity, limit.latency_ms, p)
+    if predicted is None:
+        predicted = plain_prediction(UNPREDICTED_BUSY_RATIO * capacity)
+    points = [point for step in steps if (point := point_of(step, limit)) is not None]
+    boundary = fit_boundary(points, p, capacity, predicted) if points else None
+    return Knowledge(capacity, is_flat([s.achieved_per_s for s in closed]), predicted, boundary)
+
+
+def is_below_floor(step: StepFigures, limit: LimitSpec) -> bool:
+    """Whether one user alone, whose requests do not queue, is clearly over the limit."""
+    if limit.latency_ms is None or not step.unloaded_ms:
+        return False
+    over = sum(latency > limit.latency_ms for latency in step.unloaded_ms) / len(step.unloaded_ms)
+    allowed = 1 - PERCENTILES[limit.percentile]
+    sd = math.sqrt(allowed * (1 - allowed) / step.n)
+    return over - allowed > FLOOR_DEVIATES * sd
+
+
+def is_flat(rates: Sequence[float]) -> bool:
+    """Whether the last doubling of the users gained next to nothing on the best before it."""
+    return len(rates) > 1 and rates[-1] < (1 + PLATEAU_GAIN_RATIO) * max(rates[:-1])
+
+
+def point_of(step: StepFigures, limit: LimitSpec) -> Point | None:
+    """An open step for the fit; None for one that must not count.
+
+    Whichever of latency and errors is nearer to its limit stands for both: the error ratio is
+    carried over to the share that would be as far from its own limit.
+    """
+    if step.mode != "open" or step.verdict == "invalid" or step.rate_per_s is None:
+        return None
+    if step.over_limit_ratio is None or step.design_effect is None:
+        return None
+    allowed = 1 - PERCENTILES[limit.percentile]
+    if limit.max_error_ratio > 0:
+        as_share = min(1.0, allowed * step.error_ratio / limit.max_error_ratio)
+    else:
+        as_share = float(step.error_ratio > 0)
+    share = max(step.over_limit_ratio, as_share)
+    return Point(step.rate_per_s, step.n, share, step.design_effect)
+
+
+def cliff(steps: Sequence[StepFigures], limit: LimitSpec) -> tuple[float, float] | None:
+    """(highest rate within, lowest rate over), per second, where nothing lies between; or None."""
+    points = [
+        point
+        for step in steps
+        if (point := point_of(step, limit)) is not None
+        and point.n >= CLIFF_INDEPENDENT * point.design_effect
+    ]
+    allowed = 1 - PERCENTILES[limit.percentile]
+    within = [x.rate_per_s for x in points if x.over_ratio <= CLIFF_WITHIN * allowed]
+    over = [x.rate_per_s for x in points if x.over_ratio >= CLIFF_OVER]
+    if not within or not over or not max(within) < min(over):
+        return None
+    return (max(within), min(over)) if min(over) <= CLIFF_GAP_RATIO * max(within) else None
+
+
+def open_maximum(
+    steps: Sequence[StepFigures], limit: LimitSpec
+) -> tuple[Maximum | None, list[Doubt]]:
+    """The maximum that a search's steps show, if they do, and the doubts on it."""
+    known = learn(steps, limit)
+    opened = [step for step in steps if point_of(step, limit) is not None]
+    if known is None or known.boundary is None:
+        return None, []
+    confirmation, boundary = opened[-1], known.boundary
+    found = _search_doubts(opened, known, limit)
+    gap = cliff(steps, limit)
+    if gap is not None:
+        at = next(step for step in opened if step.rate_per_s == gap[0])
+        return Maximum(gap[0], gap, "bracket", at), found
+    if all(step.is_within for step in opened) and _reached_top(opened, known):
+        best = max(opened, key=lambda step: step.rate_per_s or 0)
+        return Maximum(best.achieved_per_s, (best.achieved_per_s, None), "at_least", best), found
+    wanted_s = _wanted_s(opened, boundary, limit)
+    if wanted_s is not None:
+        return None, [doubts.budget_too_short(wanted_s)]
+    ci = (boundary.low_per_s, boundary.high_per_s)
+    return Maximum(boundary.rate_per_s, ci, "estimate", confirmation), found
+
+
+def _wanted_s(opened: Sequence[StepFigures], boundary: Boundary, limit: LimitSpec) -> float | None:
+    """How much open traffic a claim would take; None where what there was carries one."""
+    spent_s = sum(step.window_s for step in opened)
+    independent = sum(step.n / (step.design_effect or 1.0) for step in opened)
+    beyond = independent * (1 - PERCENTILES[limit.percentile])
+    if beyond < FEWEST_BEYOND:
+        return spent_s * WANTED_BEYOND / max(beyond, 0.01)
+    if boundary.relative_sd > MOST_RELATIVE_SD:
+        return spent_s * (boundary.relative_sd / WANTED_RELATIVE_SD) ** 2
+    return None
+
+
+def _reached_top(opened: Sequence[StepFigures], known: Knowledge) -> bool:
+    """Whether the open steps went as high as the closed probe had seen, where that is no limit."""
+    highest = max(step.rate_per_s or 0 for step in opened)
+    return not known.is_capacity and highest >= NEAR_TOP_RATIO * known.capacity_per_s
+
+
+def _search_doubts(
+    opened: Sequence[StepFigures], known: Knowledge, limit: LimitSpec
+) -> list[Doubt]:
+    boundary, confirmation = known.boundary, opened[-1]
+    assert boundary is not None
+    found = []
+    if confirmation.window_s < SOAK_S:
+        found.append(doubts.not_soaked(confirmation.window_s))
+    ratio = boundary.rate_per_s / known.prediction.rate_per_s
+    off = abs(math.log(ratio))
+    if off > max(DISAGREES_SDS * boundary.relative_sd, DISAGREES_RATIO):
+        found.append(doubts.model_disagrees(ratio))
+    point = point_of(confirmation, limit)
+    assert point is not None
+    excess = Excess(point.n, point.over_ratio, point.design_effect)
+    if settled(excess, PERCENTILES[limit.percentile]) == "over":
+        found.append(doubts.not_confirmed(confirmation.label))
+    return found

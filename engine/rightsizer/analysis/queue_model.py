@@ -1,0 +1,102 @@
+"""A queue made of a server's own unloaded latencies: where to look for its maximum.
+
+It places steps and says how steeply latency should rise there. Measured steps decide; where they
+disagree with it, that is a finding of its own (caching, batching, throttling, shared resources).
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+CUSTOMERS = 20_000
+SEED = 3
+"""The same draws for every rate (common random numbers), so that shares rise with it."""
+HALVINGS = 12
+CLOSE_RATIO = 1.01
+STEEPNESS_STEP = 1.07
+LEAST_BUSY = 0.05
+LEAST_SHARE = 1e-4
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the queue says of the maximum."""
+
+    rate_per_s: float
+    steepness: float
+    """d log odds of a request to be over the limit / d ln(rate), there."""
+    servers: int
+    """How many requests are served at once."""
+
+
+@lru_cache(maxsize=8)
+def predict(
+    unloaded_ms: tuple[float, ...], capacity_per_s: float, limit_ms: float, p: float
+) -> Prediction | None:
+    """The rate at which percentile `p` (0..1) of a first come, first served queue is at the limit.
+
+    Poisson arrivals, as many servers as `capacity_per_s` needs at the mean unloaded latency
+    (Little's law), service times drawn from the unloaded latencies (ms, any order, at least one).
+    None where even 5% of the capacity is over the limit.
+    """
+    unloaded_s = np.asarray(unloaded_ms, dtype=np.float64) / 1e3
+    mean_s = float(unloaded_s.mean())
+    servers = max(1, round(capacity_per_s * mean_s))
+    random = np.random.default_rng(SEED)
+    customers = CUSTOMERS if servers == 1 else CUSTOMERS // 2
+    # The capacity was measured: the queue is to have just that one.
+    service_s = unloaded_s[random.integers(len(unloaded_s), size=customers)]
+    service_s = service_s * (servers / capacity_per_s / mean_s)
+    instants = np.cumsum(random.exponential(1.0, customers))
+
+    def over(rate_per_s: float) -> float:
+        latency_s = sojourns(instants / rate_per_s, service_s, servers)
+        return float(np.mean(latency_s[customers // 20 :] * 1e3 > limit_ms))
+
+    low, high = LEAST_BUSY * capacity_per_s, capacity_per_s
+    if over(low) > 1 - p:
+        return None
+    for _ in range(HALVINGS):
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if over(middle) > 1 - p else (middle, high)
+        if high / low < CLOSE_RATIO:
+            break
+    rate = math.sqrt(low * high)
+    odds = [_log_odds(over(rate * f)) for f in (1 / STEEPNESS_STEP, STEEPNESS_STEP)]
+    return Prediction(rate, (odds[1] - odds[0]) / (2 * math.log(STEEPNESS_STEP)), servers)
+
+
+def _log_odds(share: float) -> float:
+    share = min(max(share, LEAST_SHARE), 1 - LEAST_SHARE)
+    return math.log(share / (1 - share))
+
+
+def plain_prediction(rate_per_s: float) -> Prediction:
+    """A guess where no queue can be made: odds that rise with the third power of the rate."""
+    return Prediction(rate_per_s, 3.0, 1)
+
+
+def sojourns(arrival_s: Floats, service_s: Floats, servers: int) -> Floats:
+    """Times in a first come, first served queue with that many servers, shapes (n,).
+
+    One server: Lindley's recursion unrolled into a running maximum. Several: Kiefer and Wolfowitz.
+    """
+    if servers == 1:
+        work = np.cumsum(service_s)
+        idle: Floats = np.maximum.accumulate(arrival_s - (work - service_s))
+        return work + idle - arrival_s
+    free = [0.0] * servers
+    latency = []
+    for arrival, service in zip(arrival_s.tolist(), service_s.tolist(), strict=True):
+        done = max(arrival, free[0]) + service
+        heapq.heapreplace(free, done)
+        latency.append(done - arrival)
+    return np.array(latency)

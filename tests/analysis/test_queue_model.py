@@ -1,0 +1,52 @@
+"""The queue made of unloaded latencies: against what queueing theory knows exactly."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from rightsizer.analysis.queue_model import plain_prediction, predict, sojourns
+
+EXPONENTIAL_MS = tuple((-5.0 * np.log(1 - (np.arange(400) + 0.5) / 400)).tolist())
+
+
+def test_one_exponential_server_is_predicted_as_theory_has_it():
+    # M/M/1: P95 = ln 20 / (mu - lambda); 50 ms at mu = 200/s is met at 140/s.
+    limit_ms = 1e3 * math.log(20) / 60
+    found = predict(EXPONENTIAL_MS, 200.0, limit_ms, 0.95)
+    assert found.servers == 1
+    assert found.rate_per_s == pytest.approx(140, rel=0.05)
+
+
+def test_the_capacity_says_how_many_are_served_at_once():
+    assert predict(EXPONENTIAL_MS, 800.0, 30.0, 0.95).servers == 4
+
+
+def test_a_queue_that_is_over_the_limit_at_once_predicts_nothing():
+    assert predict((50.0,), 20.0, 40.0, 0.95) is None
+
+
+def test_a_limit_that_is_hardly_ever_reached_is_met_at_the_capacity():
+    assert predict((1.0,), 1000.0, 1e6, 0.95).rate_per_s == pytest.approx(1000.0, rel=0.02)
+
+
+def test_it_is_as_steep_as_theory_has_it():
+    # M/M/1: the share over L is exp(-(mu - lambda) L); its log odds rise by lambda L / P95.
+    limit_ms = 1e3 * math.log(20) / 60
+    found = predict(EXPONENTIAL_MS, 200.0, limit_ms, 0.95)
+    assert found.steepness == pytest.approx(140 * limit_ms / 1e3 / 0.95, rel=0.2)
+
+
+def test_the_plain_guess_is_where_it_says():
+    assert plain_prediction(7.0).rate_per_s == 7.0
+
+
+def test_one_server_serves_one_after_the_other():
+    arrivals, service = np.array([0.0, 1.0, 10.0]), np.array([3.0, 3.0, 3.0])
+    assert sojourns(arrivals, service, 1).tolist() == [3.0, 5.0, 3.0]
+
+
+def test_two_servers_take_the_next_that_is_free():
+    arrivals, service = np.array([0.0, 1.0, 1.5]), np.array([3.0, 3.0, 1.0])
+    assert sojourns(arrivals, service, 2).tolist() == [3.0, 3.0, 2.5]

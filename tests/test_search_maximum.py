@@ -1,0 +1,102 @@
+"""The search for the maximum, on servers in virtual time that are known exactly."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rightsizer.analysis.maximum import open_maximum
+from rightsizer.search_maximum import MaximumSearch
+from rightsizer.spec import LimitSpec, SearchTraffic
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+
+from truth_servers import SERVERS, Queue, fixed
+from virtual_traffic import Case, search
+
+# M/M/1 of 5 ms meets P95 = ln 20 / (mu - lambda) = 50 ms at 140.1 a second.
+EXPONENTIAL = Case(SERVERS["exponential"], 0.005, LimitSpec(latency_ms=50.0), seed=1)
+TRUTH_PER_S = 140.1
+
+
+@pytest.fixture(scope="module")
+def found():
+    return search(EXPONENTIAL, 60.0)
+
+
+def test_it_begins_with_one_user_and_doubles_until_throughput_is_flat(found):
+    _, steps = found
+    users = [step.users for step in steps if step.mode == "closed"]
+    assert users == [2**k for k in range(len(users))]
+    assert len(users) < 6
+
+
+def test_the_estimate_is_near_the_truth_and_its_interval_holds_it(found):
+    maximum, _ = found
+    assert maximum.kind == "estimate"
+    assert maximum.rate_per_s == pytest.approx(TRUTH_PER_S, rel=0.1)
+    assert maximum.ci_per_s[0] < TRUTH_PER_S < maximum.ci_per_s[1]
+
+
+def test_the_last_step_is_a_fresh_one_at_the_estimate(found):
+    maximum, steps = found
+    assert maximum.at is steps[-1]
+    assert steps[-1].rate_per_s == pytest.approx(maximum.rate_per_s, rel=0.1)
+
+
+def test_the_budget_is_used_and_not_exceeded(found):
+    _, steps = found
+    driven_s = sum(step.window_s for step in steps)
+    assert 45.0 < driven_s <= 60.0
+
+
+@pytest.mark.parametrize("speed", [0.0002, 0.005, 0.5])
+def test_servers_of_any_speed_are_found(speed):
+    case = replace(EXPONENTIAL, service_s=speed, limit=LimitSpec(latency_ms=10_000 * speed))
+    maximum, _ = search(case, max(10.0, 12_000 * speed))
+    assert maximum.rate_per_s == pytest.approx(TRUTH_PER_S * 0.005 / speed, rel=0.2)
+
+
+def test_a_confirmation_of_given_length_is_kept():
+    policy_traffic = SearchTraffic(budget_s=60.0, confirm_s=40.0)
+    _, steps = search(EXPONENTIAL, 60.0, policy_traffic)
+    assert steps[-1].window_s > 35.0
+
+
+def test_a_limit_below_the_unloaded_latency_ends_the_search_at_once():
+    case = replace(EXPONENTIAL, limit=LimitSpec(latency_ms=5.0))
+    maximum, steps = search(case, 60.0)
+    assert maximum is None
+    assert [step.users for step in steps] == [1]
+
+
+def test_a_limit_near_the_unloaded_latency_is_still_searched():
+    case = Case(Queue(fixed), 0.005, LimitSpec(latency_ms=5.5), seed=1)
+    maximum, _ = search(case, 60.0)
+    assert 0 < maximum.rate_per_s < 40
+
+
+def test_a_budget_too_short_for_a_claim_says_what_would_do():
+    case = replace(EXPONENTIAL, service_s=0.2, limit=LimitSpec(latency_ms=2000.0))
+    maximum, steps = search(case, 10.0)
+    _, doubts = open_maximum(steps, case.limit)
+    assert maximum is None
+    [doubt] = doubts
+    assert doubt.code == "budget-too-short"
+    assert doubt.figures["wanted_s"] > 10.0
+
+
+def test_a_server_that_answers_nothing_is_not_asked_again():
+    policy = MaximumSearch(SearchTraffic(), LimitSpec(latency_ms=50.0))
+    _, steps = search(EXPONENTIAL, 60.0)
+    policy.ask()
+    silent = replace(steps[0].requests, succeeded=0)
+    policy.tell(replace(steps[0], requests=silent))
+    assert policy.ask() is None
+
+
+def test_the_same_seed_gives_the_same_answer(found):
+    again, _ = search(EXPONENTIAL, 60.0)
+    assert again.rate_per_s == found[0].rate_per_s
