@@ -17,7 +17,7 @@ from rightsizer.migrations import MIGRATIONS
 from rightsizer.plan import Candidate
 from rightsizer.schedule import closed_step
 from rightsizer.store import Store
-from rightsizer.traffic.base import StepRecord
+from rightsizer.traffic.base import Health, StepRecord
 from rightsizer.trials import Measurement, TrialRecord
 
 
@@ -28,7 +28,11 @@ def store(tmp_path: Path):
 
 
 def record(trial: str = "t1", state: TrialState = TrialState.SUCCEEDED) -> TrialRecord:
-    step = StepRecord(closed_step(0, 2, 15.0), 1, 2, 3, 4, True, ((1, 0), (2, 2)), 0.5)
+    step = StepRecord(
+        closed_step(0, 2, 15.0),
+        *(1, 2, 3, 4, True, ((1, 0), (2, 2)), 0.5),
+        health=Health(run_delay_ratio=0.25, reopened=3),
+    )
     return TrialRecord(
         id=trial,
         ordinal=0,
@@ -53,6 +57,17 @@ def test_a_trial_comes_back_as_it_was_saved(store):
     job = store.create_job("demo", "advanced", {"name": "demo"}, {})
     store.save_trial(job.id, record())
     assert store.trials(job.id) == [record()]
+
+
+def test_a_trial_stored_before_its_generator_s_health_was_kept_still_loads(store):
+    job = store.create_job("demo", "advanced", {"name": "demo"}, {})
+    store.save_trial(job.id, record())
+    with sqlite3.connect(store.folder / "rightsizer.db") as database:
+        remove = "UPDATE trials SET record_json = json_remove(record_json, ?)"
+        database.execute(remove, ("$.measurement.records[0].health",))
+    database.close()
+    [trial] = store.trials(job.id)
+    assert trial.measurement.records[0].health == Health()
 
 
 def test_saving_a_trial_again_replaces_it(store):

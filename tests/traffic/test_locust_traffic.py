@@ -208,6 +208,44 @@ def test_a_stopped_step_drains_and_an_abandoned_one_records_what_was_in_flight(
     assert scripted.heads() == len(samples)
 
 
+def test_samples_can_be_read_while_the_step_runs(
+    scripted: Scripted, owner: GuardedOwner, tmp_path: Path
+) -> None:
+    with LocustTraffic().open(
+        Endpoint(scripted.url),
+        request_to("/slow?ms=20"),
+        seed=3,
+        trial_dir=tmp_path,
+        owner=owner,
+        cpus=[],
+    ) as session:
+        before = 0
+        for number in (0, 1):
+            for progress in session.drive(closed_step(number, 2, 1.8)):
+                assert progress.committed - before == progress.attempted > 0
+                assert len(read_samples(session.sample_files)) >= progress.committed
+            before = session.last.committed
+
+
+def test_a_step_tells_how_the_generator_fared(
+    scripted: Scripted, owner: GuardedOwner, tmp_path: Path
+) -> None:
+    steps = [closed_step(0, 3, 1.0), closed_step(1, 1, 1.0), open_step(50, 1.0, 2)]
+    _, kept = drive(scripted, owner, tmp_path, request_to("/slow?ms=20"), *steps)
+    assert [record.health.reopened for record in kept] == [0, 0, 0]
+    assert [record.health.connections for record in kept[:2]] == [3, 1]
+    assert kept[2].health.connections >= 1
+    for health in (record.health for record in kept):
+        assert 0 <= health.loop_lag_p99_ms <= health.loop_lag_max_ms
+        assert health.gc_pause_ratio == 0
+        assert health.run_delay_ratio >= 0
+    closing, [record] = drive(
+        scripted, owner, tmp_path, request_to("/close"), closed_step(0, 1, 1.0)
+    )
+    assert outcomes(closing) == {Outcome.SUCCEEDED: len(closing)}
+    assert len(closing) - 1 <= record.health.reopened <= len(closing)
+
+
 def test_sampled_replies_are_held_to_the_required_content(
     scripted: Scripted, owner: GuardedOwner, tmp_path: Path
 ) -> None:

@@ -75,18 +75,30 @@ def request_head(
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
+@dataclass(slots=True)
+class Census:
+    """Of a generator's connections."""
+
+    connected: int = 0
+    reopened: int = 0
+    """Opened again after the server had closed them."""
+
+
 class Connection:
     """One keep-alive connection; reopened when the server has closed it."""
 
-    def __init__(self, target: Target, timeout_s: float) -> None:
+    def __init__(self, target: Target, timeout_s: float, census: Census) -> None:
         self._target = target
         self._timeout_s = timeout_s
+        self._census = census
+        self._lost = False
+        """Closed by the server, and not opened again yet."""
         self._socket: gsocket.socket | None = None
 
     def open(self) -> None:
         """Connect unless a usable connection stands; raises OSError."""
         if self._socket is not None and _was_closed(self._socket):
-            self.close()
+            self.close(by_server=True)
         if self._socket is not None:
             return
         sock = gsocket.create_connection((self._target.host, self._target.port), self._timeout_s)
@@ -101,12 +113,17 @@ class Connection:
         # From here the request's total deadline rules, not a timeout for each call.
         sock.settimeout(None)
         self._socket = sock
+        self._census.connected += 1
+        self._census.reopened += self._lost
+        self._lost = False
 
-    def close(self) -> None:
-        """Drop the connection."""
+    def close(self, by_server: bool = False) -> None:
+        """Drop the connection; `by_server`: it is gone already, or was asked for."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+            self._census.connected -= 1
+            self._lost = by_server
 
     def send(self, method: str, head: bytes, content: bytes) -> Reply:
         """One request within the timeout, in all; never raises for what the server does."""
@@ -128,7 +145,7 @@ class Connection:
             timeout.close()
             reply.end_ns = reply.end_ns or time.monotonic_ns()
             if reply.outcome is not Outcome.SUCCEEDED and reply.outcome is not Outcome.STATUS:
-                self.close()
+                self.close(by_server=reply.outcome is Outcome.RESET)
         return reply
 
     def _exchange(self, method: str, head: bytes, content: bytes, reply: Reply) -> None:
@@ -156,7 +173,7 @@ class Connection:
         ok = 200 <= reply.status < 300
         reply.outcome = Outcome.SUCCEEDED if ok else Outcome.STATUS
         if not parser.should_keep_alive():
-            self.close()
+            self.close(by_server=True)
 
 
 class _Answer(HTTPResponse):

@@ -20,7 +20,7 @@ from rightsizer.hosts.control import ProbeError, send_probe
 from rightsizer.protocols import Body, Request, error_text
 from rightsizer.schedule import Step
 from rightsizer.traffic import wire
-from rightsizer.traffic.base import Progress, StepRecord
+from rightsizer.traffic.base import Health, Progress, StepRecord
 
 GENERATOR = "generator"
 READY_S = 60.0
@@ -127,7 +127,8 @@ class LocustSession:
                 yield Progress(**message)
             elif kind == "step-end":
                 journal = tuple((int(t), int(n)) for t, n in message.pop("journal"))
-                self._last = StepRecord(step=step, journal=journal, **message)
+                health = Health(**message.pop("health"))
+                self._last = StepRecord(step=step, journal=journal, health=health, **message)
                 return
             else:
                 raise self._failed(str(message.get("why", kind)))

@@ -18,6 +18,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ from rightsizer.samples import Outcome
 from rightsizer.schedule import CAP_IN_FLIGHT, Step, arrivals
 from rightsizer.traffic import wire
 from rightsizer.traffic.attempts import Attempts
-from rightsizer.traffic.client import Connection, Reply, Target, request_head
+from rightsizer.traffic.client import Census, Connection, Reply, Target, request_head
+from rightsizer.traffic.health import GRID_NS, HealthMeter
 from rightsizer.units import NS_PER_S
 
 PROGRESS_S = 0.5
@@ -77,6 +79,8 @@ class Generator:
         self.journal: list[tuple[int, int]] = []
         self.step: Step | None = None
         self.begin_ns = 0
+        self.census = Census()
+        self.meter = HealthMeter()
         self.idle: list[tuple[int, Connection]] = []
         self.opened = 0
         environment = GeneratorEnvironment(
@@ -97,7 +101,7 @@ class Generator:
     def new_connection(self) -> tuple[int, Connection]:
         """A numbered connection, not yet open."""
         self.opened += 1
-        return self.opened, Connection(self.target, self.timeout_s)
+        return self.opened, Connection(self.target, self.timeout_s, self.census)
 
     def invoke(self, connection: Connection, user: int) -> None:
         """A closed user's next request, its connection opened outside the clock."""
@@ -143,12 +147,14 @@ class Generator:
         self.attempts.begin_step(step.index)
         self.journal = []
         self.stopping.clear()
+        self.census.reopened = 0
         self._set_users(step.levels[0].users if step.mode == "closed" else None)
+        self.meter.begin()
         cpu_s = time.process_time()
         self.begin_ns = time.monotonic_ns()
         self.journal.insert(0, (self.begin_ns, self.users))
         self.gate.set()
-        progress = gevent.spawn(self._report_progress)
+        watching = [gevent.spawn(self._report_progress), gevent.spawn(self._watch_lag)]
         for level in step.levels[1:]:
             if self._wait_until(level.at_s):
                 break
@@ -158,11 +164,18 @@ class Generator:
         self.stopping.set()
         end_ns = time.monotonic_ns()
         cpu_ratio = (time.process_time() - cpu_s) * NS_PER_S / max(1, end_ns - self.begin_ns)
+        health = self.meter.end(self.census.connected, self.census.reopened)
         self._drain()
         drained_ns = time.monotonic_ns()
-        progress.kill()
+        gevent.killall(watching)
         gc.enable()
-        self._report_end(end_ns, drained_ns, complete, cpu_ratio)
+        self._report_end(
+            end_ns=end_ns,
+            drained_ns=drained_ns,
+            complete=complete,
+            generator_cpu_ratio=cpu_ratio,
+            health=asdict(health),
+        )
 
     def _wait_until(self, at_s: float) -> bool:
         """Sleep until `at_s` into the step; True when told to stop before."""
@@ -197,6 +210,13 @@ class Generator:
             gevent.sleep(DRAIN_POLL_S)
         self.attempts.write_off(Reply(Outcome.UNFINISHED, end_ns=time.monotonic_ns()))
 
+    def _watch_lag(self) -> None:
+        """Sleep to an absolute grid: what comes late is what requests meet, too."""
+        due_ns = time.monotonic_ns() + GRID_NS
+        while True:
+            gevent.sleep(max(0.0, (due_ns - time.monotonic_ns()) / NS_PER_S))
+            due_ns = self.meter.woke(due_ns, time.monotonic_ns())
+
     # -- reports -------------------------------------------------------------------------------
 
     def _report_progress(self) -> None:
@@ -214,21 +234,19 @@ class Generator:
                 errors=self.attempts.recorder.errors,
                 per_s=rate,
                 p95_ms=p95_ms,
+                committed=self.attempts.recorder.in_file(),
             )
 
-    def _report_end(self, end_ns: int, drained_ns: int, complete: bool, cpu_ratio: float) -> None:
+    def _report_end(self, **values: Any) -> None:
         checked, refused = self.attempts.look_at_content()
         report(
             "step-end",
             begin_ns=self.begin_ns,
-            end_ns=end_ns,
-            drained_ns=drained_ns,
             committed=self.attempts.recorder.commit(),
-            complete=complete,
             journal=self.journal,
-            generator_cpu_ratio=cpu_ratio,
             content_checked=checked,
             content_refused=refused,
+            **values,
         )
 
 
