@@ -5,7 +5,8 @@
     job = rightsizer.run("job.yaml")
     print(job.best, job.frame())
 
-`run` and `resume` measure, `load` reads a stored job. All three return a `Job`.
+`run` and `resume` measure, `load` reads a stored job. All three return a `Job`. `measure` measures
+a server that already runs, and returns a `Measured`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from rightsizer.errors import EnvironmentFault, InputError, RightsizerError
     from rightsizer.jobs import resume, run
     from rightsizer.loading import load
+    from rightsizer.measured import Measured
+    from rightsizer.measurement import measure
     from rightsizer.recommendation import Recommendation
     from rightsizer.results import Job
 
@@ -26,9 +29,11 @@ _HOMES = {
     "EnvironmentFault": "rightsizer.errors",
     "InputError": "rightsizer.errors",
     "Job": "rightsizer.results",
+    "Measured": "rightsizer.measured",
     "Recommendation": "rightsizer.recommendation",
     "RightsizerError": "rightsizer.errors",
     "load": "rightsizer.loading",
+    "measure": "rightsizer.measurement",
     "resume": "rightsizer.jobs",
     "run": "rightsizer.jobs",
 }
@@ -37,10 +42,12 @@ __all__ = [
     "EnvironmentFault",
     "InputError",
     "Job",
+    "Measured",
     "Recommendation",
     "RightsizerError",
     "__version__",
     "load",
+    "measure",
     "resume",
     "run",
 ]

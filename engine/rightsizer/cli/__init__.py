@@ -8,7 +8,7 @@ import traceback
 
 import typer
 
-from rightsizer.cli import gc, instance_types, listing, plan, resume, run, show, stop
+from rightsizer.cli import gc, instance_types, listing, measure, plan, resume, run, show, stop
 from rightsizer.errors import ExitCode, RightsizerError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("plan")(plan.plan)
+app.command("measure")(measure.measure)
 app.command("list")(listing.list_jobs)
 app.command("show")(show.show)
 app.command("resume")(resume.resume)
