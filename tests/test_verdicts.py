@@ -89,6 +89,7 @@ def found_on(made: TrialRecord, *, has_maximum: bool = True, limit: LimitSpec = 
         (Reason.PROBE_REFUSED, "no connection ([SSL: WRONG_VERSION_NUMBER])", "probe-refused",
          "use http"),
         (Reason.PROBE_REFUSED, "the answer is not HTTP", "probe-refused", "port"),
+        (Reason.PROBE_REFUSED, "[Errno 104] Connection reset by peer", "probe-refused", "port"),
         (Reason.PROBE_REFUSED, "no answer within 2 s", "probe-refused", "--timeout-s"),
         (Reason.PROBE_REFUSED, "status 404, nothing", "probe-refused", "whole address"),
         (Reason.PROBE_REFUSED, "status 400, what?", "probe-refused", "--content-type"),

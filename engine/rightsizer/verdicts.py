@@ -34,6 +34,7 @@ _ADVICE = (
     ("SSL", "mend the certificate, or name its authority with SSL_CERT_FILE"),
     ("certificate", "mend the certificate, or name its authority with SSL_CERT_FILE"),
     ("not HTTP", "check the port, and whether it wants http or https"),
+    ("reset by peer", "check the port, and whether it wants http or https"),
     ("no connection", "check the address, and that the server runs"),
     ("no answer within", "see why it is slow, or allow it more with --timeout-s"),
     ("status 404", "check the URL: of raw it is the whole address, path included"),

@@ -41,6 +41,11 @@ def serve(connection: socket.socket, kind: str) -> None:
         connection.recv(65536)
         for part in answer(kind):
             connection.sendall(part)
+        # Closed with something unread it would be a reset, whatever was sent before.
+        connection.shutdown(socket.SHUT_WR)
+        connection.settimeout(5)
+        while connection.recv(65536):
+            pass
 
 
 if __name__ == "__main__":
