@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from rightsizer.analysis.figures import Maximum, StepFigures
 from rightsizer.analysis.maximum import open_maximum
-from rightsizer.analysis.steps import Conditions, judge_steps, latencies_so_far
+from rightsizer.analysis.steps import Conditions, judge_steps
+from rightsizer.analysis.windows import latencies_so_far
 from rightsizer.samples import DTYPE, Outcome, Samples
 from rightsizer.schedule import Step, arrivals
 from rightsizer.search_maximum import MaximumSearch
@@ -64,7 +65,9 @@ def drive(
             until_ns = begin_ns + int(elapsed_s * NS_PER_S)
 
             def seen(until_ns: int = until_ns) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-                return latencies_so_far(samples[ends <= until_ns], step, conditions)
+                return latencies_so_far(
+                    samples[ends <= until_ns], step, conditions.limit.latency_ms or 0.0, TIMEOUT_S
+                )
 
             if policy.look(elapsed_s, seen):
                 end_s = elapsed_s

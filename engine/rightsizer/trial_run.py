@@ -11,7 +11,8 @@ from typing import Protocol
 
 from rightsizer import events
 from rightsizer.analysis.excess import Floats
-from rightsizer.analysis.steps import count, judge_steps, latencies_so_far
+from rightsizer.analysis.steps import count, judge_steps
+from rightsizer.analysis.windows import latencies_so_far
 from rightsizer.errors import (
     Reason,
     TrialEnded,
@@ -235,7 +236,8 @@ class Trial:
     def _latencies(self, step: Step, before: int, committed: int) -> Floats:
         """Of the running step, ms, as far as they are settled; for `StepPolicy.look`."""
         samples = read_samples(self.files)[before:committed]
-        return latencies_so_far(samples, step, self.conditions)
+        limit_ms = self.conditions.limit.latency_ms or 0.0
+        return latencies_so_far(samples, step, limit_ms, self.conditions.request_timeout_s)
 
     def _silent(
         self, server: Server, hung: TrialEnded | None, samples: Samples

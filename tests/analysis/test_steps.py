@@ -10,14 +10,12 @@ import pytest
 from rightsizer.analysis.figures import Requests, StepFigures
 from rightsizer.analysis.steps import (
     Conditions,
-    Window,
     count,
-    cpu_percent,
     error_ratio,
     judge_steps,
-    memory_percent,
-    window_of,
 )
+from rightsizer.analysis.utilisation import cpu_percent, memory_percent
+from rightsizer.analysis.windows import Window, window_of
 from rightsizer.hosts.base import Usage
 from rightsizer.samples import DTYPE, FAILURES, Outcome, Samples
 from rightsizer.schedule import Level, Step, closed_step
@@ -89,6 +87,12 @@ def judged(
 def one(*args: object, **more: object) -> StepFigures:
     (figures,) = judged(*args, **more)  # type: ignore[arg-type]
     return figures
+
+
+def codes_of(figures: StepFigures) -> list[str]:
+    """The doubts but for two: made samples rise evenly, and do not fill the user's time."""
+    beside = ("generator-overhead", "no-steady-state")
+    return [doubt.code for doubt in figures.doubts if doubt.code not in beside]
 
 
 # -- the window --------------------------------------------------------------------------------
@@ -564,7 +568,8 @@ def test_a_step_without_samples_is_invalid_and_empty():
 )
 def test_a_busy_generator_is_doubted(generator, codes):
     figures = one(*mixed(0, 10.0, generator))
-    assert [(doubt.code, doubt.severity) for doubt in figures.doubts] == codes
+    busy = [doubt for doubt in figures.doubts if doubt.code != "generator-overhead"]
+    assert [(doubt.code, doubt.severity) for doubt in busy] == codes
 
 
 @pytest.mark.parametrize(
@@ -573,9 +578,9 @@ def test_a_busy_generator_is_doubted(generator, codes):
 def test_five_samples_must_lie_beyond_the_percentile(percentile, needed):
     for n, expected in ((needed - 1, ["too-few-samples"]), (needed, [])):
         figures = one(made(np.linspace(10, 50, n)), by=conditions(percentile=percentile))
-        assert [doubt.code for doubt in figures.doubts] == expected
+        assert codes_of(figures) == expected
         if expected:
-            assert figures.doubts[0].figures == {"n": n, "needed": needed}
+            assert figures.doubts[-1].figures == {"n": n, "needed": needed}
 
 
 # -- intervals ---------------------------------------------------------------------------------

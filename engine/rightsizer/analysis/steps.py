@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
 from rightsizer.analysis.doubts import (
-    GENERATOR_LIMITED_RATIO,
     generator_doubts,
     sample_doubts,
     step_cut_short,
@@ -18,6 +15,7 @@ from rightsizer.analysis.doubts import (
 from rightsizer.analysis.excess import Excess, excess_of
 from rightsizer.analysis.figures import (
     Basis,
+    Doubt,
     Interval,
     PayloadFigures,
     Requests,
@@ -26,20 +24,33 @@ from rightsizer.analysis.figures import (
 )
 from rightsizer.analysis.intervals import percentile_interval, throughput_interval
 from rightsizer.analysis.percentiles import PERCENTILES, nearest_rank, percentiles
+from rightsizer.analysis.utilisation import cpu_percent, memory_percent
+from rightsizer.analysis.validity import (
+    count_doubts,
+    drift_doubts,
+    health_doubts,
+    little_doubts,
+    slip_doubts,
+)
+from rightsizer.analysis.windows import (
+    Floats,
+    Instants,
+    Window,
+    latencies_ms,
+    started_in,
+    starts_ns,
+    window_of,
+)
 from rightsizer.hosts.base import Usage
 from rightsizer.samples import FAILURES, Outcome, Samples
-from rightsizer.schedule import Step, group_short
+from rightsizer.schedule import group_short
 from rightsizer.spec import LimitSpec
 from rightsizer.traffic.base import StepRecord
-from rightsizer.units import NS_PER_MS, NS_PER_S
+from rightsizer.units import NS_PER_MS
 
 UNLOADED_VALUES = 400
 MIN_STEP_SAMPLES = 100
 """Neighbouring closed steps with fewer samples in their windows are merged."""
-
-Floats = npt.NDArray[np.float64]
-Instants = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -53,45 +64,6 @@ class Conditions:
     memory_bytes: int
     merges_short: bool = True
     """Whether neighbouring closed steps of few samples are merged: those of phases and stairs."""
-
-
-@dataclass(frozen=True)
-class Window:
-    """The measured part of a step: [begin, end) in ns."""
-
-    begin_ns: int
-    end_ns: int
-
-    @property
-    def length_s(self) -> float:
-        """Never negative."""
-        return max(0, self.end_ns - self.begin_ns) / NS_PER_S
-
-
-def window_of(record: StepRecord) -> Window:
-    """The step without its warm-up; drain is beyond its end by construction."""
-    warmup_ns = int(record.step.warmup_s * NS_PER_S)
-    return Window(min(record.begin_ns + warmup_ns, record.end_ns), record.end_ns)
-
-
-def starts_ns(samples: Samples, mode: Basis) -> Instants:
-    """When each attempt began: as intended (open), or as it was (closed)."""
-    found: Instants = samples["intended_ns" if mode == "open" else "start_ns"]
-    return found
-
-
-def started_in(samples: Samples, window: Window, mode: Basis) -> Mask:
-    """Attempts whose start lies in the window."""
-    starts = starts_ns(samples, mode)
-    found: Mask = (starts >= window.begin_ns) & (starts < window.end_ns)
-    return found
-
-
-def latencies_ms(samples: Samples, mode: Basis, timeout_s: float) -> Floats:
-    """From the start. Timed-out, unfinished and dropped attempts count at the timeout."""
-    latency: Floats = (samples["end_ns"] - starts_ns(samples, mode)) / NS_PER_MS
-    cut = np.isin(samples["outcome"], (Outcome.TIMED_OUT, Outcome.UNFINISHED, Outcome.DROPPED))
-    return np.where(cut, timeout_s * 1000.0, latency)
 
 
 def count(samples: Samples) -> Requests:
@@ -163,8 +135,14 @@ def _judge(
     generator = max(record.generator_cpu_ratio for record in records)
     errors = error_ratio(requests)
     cut_short = _cut_short(records, windows)
-    verdict = _verdict(errors, at_limit, len(measured), generator, conditions.limit)
-    if cut_short:
+    doubts = (
+        *generator_doubts(generator),
+        *_validity(measured, timed, latency, records, windows),
+        *sample_doubts(len(measured), at),
+        *([step_cut_short()] if cut_short else []),
+    )
+    verdict = _verdict(errors, at_limit, len(measured), conditions.limit)
+    if any(doubt.severity == "blocks" for doubt in doubts):
         verdict = "invalid"
     return StepFigures(
         mode=mode,
@@ -191,12 +169,31 @@ def _judge(
         memory_utilization_percent=memory_percent(usage, windows, conditions.memory_bytes),
         generator_cpu_ratio=generator,
         verdict=verdict,
-        doubts=(
-            *generator_doubts(generator),
-            *sample_doubts(len(measured), at),
-            *([step_cut_short()] if cut_short else []),
-        ),
+        doubts=doubts,
     )
+
+
+def _validity(
+    measured: Samples,
+    timed: Samples,
+    latency: Floats,
+    records: Sequence[StepRecord],
+    windows: Sequence[Window],
+) -> list[Doubt]:
+    """Whether it was the server that was measured."""
+    step, window_s = records[0].step, sum(window.length_s for window in windows)
+    found = [doubt for record in records for doubt in health_doubts(record.health)]
+    if step.mode == "open":
+        sent = measured[measured["outcome"] != Outcome.DROPPED]
+        slip_ms = (sent["start_ns"] - sent["intended_ns"]) / NS_PER_MS
+        found += slip_doubts(slip_ms, nearest_rank(latency, 0.5) if len(latency) else None)
+        if step.rate_per_s is not None and step.arrivals in ("poisson", "constant"):
+            found += count_doubts(len(measured), step.rate_per_s, window_s)
+    elif len(records) == len(step.levels) == 1 and len(timed) == len(measured):
+        found += little_doubts(latency, step.users or 1, window_s)
+    if len(windows) == 1:
+        found += drift_doubts(latency[np.argsort(starts_ns(timed, step.mode), kind="stable")])
+    return found
 
 
 def _excess(timed: Samples, latency: Floats, mode: Basis, limit: LimitSpec) -> Excess | None:
@@ -219,26 +216,6 @@ def _unloaded(latency: Floats) -> tuple[float, ...]:
     return tuple(percentiles(latency, middles.tolist()))
 
 
-def latencies_so_far(samples: Samples, step: Step, conditions: Conditions) -> Floats:
-    """A running open step's latencies, ms, in the order of their starts, its warm-up cut off.
-
-    Of what was answered so far, those that started two limits before the last answer: later ones
-    may still be in flight, the slow ones first of all.
-    """
-    if not len(samples):
-        return np.empty(0)
-    starts = starts_ns(samples, step.mode)
-    settling_ns = int(2 * (conditions.limit.latency_ms or 0) * NS_PER_MS)
-    window = Window(
-        int(starts.min()) + int(step.warmup_s * NS_PER_S),
-        int(samples["end_ns"].max()) - settling_ns,
-    )
-    found = samples[started_in(samples, window, step.mode)]
-    found = found[~np.isin(found["outcome"], FAILURES)]
-    found = found[np.argsort(starts_ns(found, step.mode), kind="stable")]
-    return latencies_ms(found, step.mode, conditions.request_timeout_s)
-
-
 def _cut_short(records: Sequence[StepRecord], windows: Sequence[Window]) -> bool:
     """Whether less than half of what was planned to be measured was: a glimpse, not a window."""
     planned_s = sum(record.step.duration_s - record.step.warmup_s for record in records)
@@ -254,10 +231,8 @@ def _label(records: Sequence[StepRecord]) -> str:
     return f"{low}-{high} users" if low != high else records[0].step.label
 
 
-def _verdict(
-    errors: float, latency: float | None, n: int, generator: float, limit: LimitSpec
-) -> Verdict:
-    if n == 0 or generator > GENERATOR_LIMITED_RATIO:
+def _verdict(errors: float, latency: float | None, n: int, limit: LimitSpec) -> Verdict:
+    if n == 0:
         return "invalid"
     if errors > limit.max_error_ratio:
         return "over-errors"
@@ -309,34 +284,3 @@ def _by_payload(
         name = names[index] if index < len(names) else str(index)
         figures[name] = PayloadFigures(int(np.count_nonzero(own)), p50, p95, share)
     return figures
-
-
-def cpu_percent(usage: Sequence[Usage], windows: Sequence[Window], vcpus: int) -> float | None:
-    """Mean CPU use of the instance's CPUs over the windows, 0..100."""
-    if len(usage) < 2:
-        return None
-    times = np.array([reading.t_ns for reading in usage], dtype=np.float64)
-    spent = np.array([reading.cpu_s for reading in usage])
-    used_s = length_s = 0.0
-    for window in windows:
-        begin, end = max(window.begin_ns, times[0]), min(window.end_ns, times[-1])
-        if end <= begin:
-            continue
-        used_s += float(np.interp(end, times, spent) - np.interp(begin, times, spent))
-        length_s += (end - begin) / NS_PER_S
-    if length_s <= 0:
-        return None
-    return min(100.0, 100.0 * used_s / length_s / vcpus)
-
-
-def memory_percent(
-    usage: Sequence[Usage], windows: Sequence[Window], memory_bytes: int
-) -> float | None:
-    """Peak memory over the windows as a share of the instance's, 0..100."""
-    seen = [
-        reading.memory_bytes
-        for before, reading in pairwise(usage)
-        for window in windows
-        if before.t_ns < window.end_ns and reading.t_ns >= window.begin_ns
-    ]
-    return min(100.0, 100.0 * max(seen) / memory_bytes) if seen and memory_bytes > 0 else None

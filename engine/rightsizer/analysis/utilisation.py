@@ -1,0 +1,43 @@
+"""What the server used of its instance while it was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from rightsizer.analysis.windows import Window
+from rightsizer.hosts.base import Usage
+from rightsizer.units import NS_PER_S
+
+
+def cpu_percent(usage: Sequence[Usage], windows: Sequence[Window], vcpus: int) -> float | None:
+    """Mean CPU use of the instance's CPUs over the windows, 0..100."""
+    if len(usage) < 2:
+        return None
+    times = np.array([reading.t_ns for reading in usage], dtype=np.float64)
+    spent = np.array([reading.cpu_s for reading in usage])
+    used_s = length_s = 0.0
+    for window in windows:
+        begin, end = max(window.begin_ns, times[0]), min(window.end_ns, times[-1])
+        if end <= begin:
+            continue
+        used_s += float(np.interp(end, times, spent) - np.interp(begin, times, spent))
+        length_s += (end - begin) / NS_PER_S
+    if length_s <= 0:
+        return None
+    return min(100.0, 100.0 * used_s / length_s / vcpus)
+
+
+def memory_percent(
+    usage: Sequence[Usage], windows: Sequence[Window], memory_bytes: int
+) -> float | None:
+    """Peak memory over the windows as a share of the instance's, 0..100."""
+    seen = [
+        reading.memory_bytes
+        for before, reading in pairwise(usage)
+        for window in windows
+        if before.t_ns < window.end_ns and reading.t_ns >= window.begin_ns
+    ]
+    return min(100.0, 100.0 * max(seen) / memory_bytes) if seen and memory_bytes > 0 else None

@@ -1,0 +1,77 @@
+"""The measured part of a step, and the samples in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from rightsizer.analysis.figures import Basis
+from rightsizer.samples import FAILURES, Outcome, Samples
+from rightsizer.schedule import Step
+from rightsizer.traffic.base import StepRecord
+from rightsizer.units import NS_PER_MS, NS_PER_S
+
+Floats = npt.NDArray[np.float64]
+Instants = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Window:
+    """The measured part of a step: [begin, end) in ns."""
+
+    begin_ns: int
+    end_ns: int
+
+    @property
+    def length_s(self) -> float:
+        """Never negative."""
+        return max(0, self.end_ns - self.begin_ns) / NS_PER_S
+
+
+def window_of(record: StepRecord) -> Window:
+    """The step without its warm-up; drain is beyond its end by construction."""
+    warmup_ns = int(record.step.warmup_s * NS_PER_S)
+    return Window(min(record.begin_ns + warmup_ns, record.end_ns), record.end_ns)
+
+
+def starts_ns(samples: Samples, mode: Basis) -> Instants:
+    """When each attempt began: as intended (open), or as it was (closed)."""
+    found: Instants = samples["intended_ns" if mode == "open" else "start_ns"]
+    return found
+
+
+def started_in(samples: Samples, window: Window, mode: Basis) -> Mask:
+    """Attempts whose start lies in the window."""
+    starts = starts_ns(samples, mode)
+    found: Mask = (starts >= window.begin_ns) & (starts < window.end_ns)
+    return found
+
+
+def latencies_ms(samples: Samples, mode: Basis, timeout_s: float) -> Floats:
+    """From the start. Timed-out, unfinished and dropped attempts count at the timeout."""
+    latency: Floats = (samples["end_ns"] - starts_ns(samples, mode)) / NS_PER_MS
+    cut = np.isin(samples["outcome"], (Outcome.TIMED_OUT, Outcome.UNFINISHED, Outcome.DROPPED))
+    return np.where(cut, timeout_s * 1000.0, latency)
+
+
+def latencies_so_far(samples: Samples, step: Step, limit_ms: float, timeout_s: float) -> Floats:
+    """A running open step's latencies, ms, in the order of their starts, its warm-up cut off.
+
+    Of what was answered so far, those that started two limits before the last answer: later ones
+    may still be in flight, the slow ones first of all.
+    """
+    if not len(samples):
+        return np.empty(0)
+    starts = starts_ns(samples, step.mode)
+    settling_ns = int(2 * limit_ms * NS_PER_MS)
+    window = Window(
+        int(starts.min()) + int(step.warmup_s * NS_PER_S),
+        int(samples["end_ns"].max()) - settling_ns,
+    )
+    found = samples[started_in(samples, window, step.mode)]
+    found = found[~np.isin(found["outcome"], FAILURES)]
+    found = found[np.argsort(starts_ns(found, step.mode), kind="stable")]
+    return latencies_ms(found, step.mode, timeout_s)
