@@ -70,8 +70,21 @@ LATE = {
 ONLY_IN = {
     # locust and gevent patch the whole interpreter: the generator's own process alone
     "locust": {"traffic.locustfile"},
-    "gevent": {"traffic.locustfile", "traffic.client"},
-    "geventhttpclient": {"traffic.locustfile", "traffic.client"},
+    "gevent": {
+        "traffic.locustfile",
+        "traffic.lines",
+        "traffic.deadlines",
+        "traffic.alarm",
+        "traffic.dispatcher",
+    },
+    "greenlet": {
+        "traffic.client",
+        "traffic.lines",
+        "traffic.deadlines",
+        "traffic.alarm",
+        "traffic.dispatcher",
+    },
+    "httptools": {"traffic.answer", "traffic.client"},
     # the control plane, behind one module, never in the measured path
     "httpx": {"hosts.control"},
     # the only SQL

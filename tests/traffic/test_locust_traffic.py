@@ -158,6 +158,8 @@ def test_arrivals_over_the_cap_in_flight_are_dropped_and_counted(
         ("/drip", Outcome.TIMED_OUT, 0),
         ("/empty", Outcome.REJECTED, 200),
         ("/close", Outcome.SUCCEEDED, 200),
+        ("/ended", Outcome.SUCCEEDED, 200),
+        ("/garbage", Outcome.PROTOCOL, 0),
     ],
 )
 def test_each_way_to_fail_has_its_outcome(
@@ -173,6 +175,16 @@ def test_each_way_to_fail_has_its_outcome(
     assert set(outcomes(samples)) == {outcome}
     assert set(samples["status"].tolist()) == {status}
     assert scripted.heads() == len(samples)
+
+
+def test_an_idle_connection_that_the_server_closed_is_reopened_and_counted_not_failed(
+    scripted: Scripted, owner: GuardedOwner, tmp_path: Path
+) -> None:
+    step = replace(open_step(10, 2.0), arrivals="constant")
+    samples, [record] = drive(scripted, owner, tmp_path, request_to("/hangup"), step)
+    assert outcomes(samples) == {Outcome.SUCCEEDED: 20}
+    assert record.health.reopened + len(set(samples["user"].tolist())) == 20
+    assert record.health.reopened > 0
 
 
 def test_a_server_that_is_not_there_is_a_connect_failure_not_a_flood(

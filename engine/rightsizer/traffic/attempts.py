@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rightsizer.payloads import payload_sequence
 from rightsizer.samples import Outcome
 from rightsizer.traffic import wire
+from rightsizer.traffic.outgoing import Outgoing
 from rightsizer.traffic.recorder import Recorder
 from rightsizer.units import NS_PER_S
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 CONTENT_EVERY_NS = NS_PER_S
 CONTENT_KEPT = 200
 """Replies kept for a look at their content once the step has drained."""
+STEP_SHIFT = 40
+"""A request's id: the step's index, then (in 10 hex digits) its number in the step."""
 
 
 @dataclass(slots=True, eq=False)
@@ -37,14 +40,13 @@ class Attempt:
 class Attempts:
     """Sends what the work order describes and records every attempt exactly once."""
 
-    def __init__(self, order: dict[str, Any], heads: list[bytes], contents: list[bytes]) -> None:
-        self._method: str = order["method"]
+    def __init__(self, order: dict[str, Any], requests: Sequence[Outgoing]) -> None:
         self._seed: int = order["seed"]
         self._check = wire.check_of(order["check"])
         self._weights = [body["weight"] for body in order["bodies"]]
-        self._heads, self._contents = heads, contents
+        self._requests = requests
         self._payloads: Iterator[int] = iter(())
-        self._step = 0
+        self._step = self._next_id = 0
         self._kept: list[bytes] = []
         self._keep_next_ns = 0
         self.recorder = Recorder(Path(order["samples"]))
@@ -53,30 +55,36 @@ class Attempts:
     def begin_step(self, index: int) -> None:
         """The payload sequence depends on the seed and the step alone: it can be replayed."""
         self._step = index
+        self._next_id = index << STEP_SHIFT
         self._payloads = payload_sequence(self._weights, self._seed, index)
         self._kept = []
         self.recorder.begin_step()
 
-    def send(self, connection: Connection, user: int, intended_ns: int | None) -> Outcome:
-        """Send one request and record what comes of it; None: intended when it starts."""
-        payload = next(self._payloads)
-        start_ns = time.monotonic_ns()
-        attempt = Attempt(intended_ns or start_ns, start_ns, payload, user)
-        self.in_flight.add(attempt)
-        reply = connection.send(self._method, self._heads[payload], self._contents[payload])
-        if attempt.written_off:
-            return reply.outcome
-        self.in_flight.discard(attempt)
-        if reply.outcome is Outcome.SUCCEEDED and self._check.refuses(len(reply.body)):
-            reply.outcome = Outcome.REJECTED
-        if self._check.contains is not None and reply.end_ns >= self._keep_next_ns:
-            self._keep(reply)
-        self._record(attempt, reply)
-        return reply.outcome
+    def choose(self) -> int:
+        """The payload of the next request: the k-th choice is the same on every run."""
+        return next(self._payloads)
 
-    def drop(self, due_ns: int, dropped: Reply) -> None:
+    def send(self, connection: Connection, user: int, payload: int, due_ns: int = 0) -> Reply:
+        """Send one request and record what comes of it; `due_ns` 0: intended when it starts."""
+        start_ns = time.monotonic_ns()
+        attempt = Attempt(due_ns or start_ns, start_ns, payload, user)
+        self.in_flight.add(attempt)
+        self._next_id += 1
+        reply = connection.send(self._requests[payload], self._next_id, start_ns)
+        if attempt.written_off:
+            return reply
+        self.in_flight.discard(attempt)
+        if reply.outcome is Outcome.SUCCEEDED:
+            if self._check.refuses(len(reply.body)):
+                reply.outcome = Outcome.REJECTED
+            elif self._check.contains is not None and reply.end_ns >= self._keep_next_ns:
+                self._keep(reply)
+        self._record(attempt, reply)
+        return reply
+
+    def drop(self, due_ns: int, payload: int, dropped: Reply) -> None:
         """Record an arrival that is not sent."""
-        self._record(Attempt(due_ns, due_ns, next(self._payloads), 0), dropped)
+        self._record(Attempt(due_ns, due_ns, payload, 0), dropped)
 
     def write_off(self, unfinished: Reply) -> None:
         """Record everything in flight as unfinished."""
@@ -91,22 +99,22 @@ class Attempts:
         return len(self._kept), sum(wanted not in body for body in self._kept)
 
     def _keep(self, reply: Reply) -> None:
-        if reply.outcome is Outcome.SUCCEEDED and len(self._kept) < CONTENT_KEPT:
+        if len(self._kept) < CONTENT_KEPT:
             self._kept.append(reply.body)
             self._keep_next_ns = reply.end_ns + CONTENT_EVERY_NS
 
     def _record(self, attempt: Attempt, reply: Reply) -> None:
         self.recorder.record(
-            intended_ns=attempt.intended_ns,
-            start_ns=attempt.start_ns,
-            sent_ns=reply.sent_ns,
-            first_byte_ns=reply.first_byte_ns,
-            end_ns=reply.end_ns,
-            bytes_out=len(self._contents[attempt.payload]),
-            bytes_in=len(reply.body),
-            user=attempt.user,
-            payload=attempt.payload,
-            step=self._step,
-            status=reply.status,
-            outcome=reply.outcome,
+            attempt.intended_ns,
+            attempt.start_ns,
+            reply.sent_ns,
+            reply.first_byte_ns,
+            reply.end_ns,
+            self._requests[attempt.payload].content_bytes,
+            len(reply.body),
+            attempt.user,
+            attempt.payload,
+            self._step,
+            reply.status,
+            reply.outcome,
         )

@@ -15,6 +15,7 @@ import gc
 import json
 import logging
 import os
+import ssl
 import sys
 import time
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from typing import Any
 
 import gevent
 import gevent.event
+from gevent import ssl as gssl
 from gevent.os import make_nonblocking, nb_read
 from locust.env import Environment
 
@@ -31,12 +33,17 @@ from rightsizer.samples import Outcome
 from rightsizer.schedule import CAP_IN_FLIGHT, Step, arrivals
 from rightsizer.traffic import wire
 from rightsizer.traffic.attempts import Attempts
-from rightsizer.traffic.client import Census, Connection, Reply, Target, request_head
+from rightsizer.traffic.client import Census, Connection, Reply
+from rightsizer.traffic.deadlines import Deadlines
+from rightsizer.traffic.dispatcher import Dispatcher
 from rightsizer.traffic.health import GRID_NS, HealthMeter
+from rightsizer.traffic.outgoing import Target, build
 from rightsizer.units import NS_PER_S
 
 PROGRESS_S = 0.5
 GATE_POLL_S = 0.05
+TASK_NS = 20_000_000
+"""How long a closed user may go on by itself before Locust can stop it."""
 DRAIN_POLL_S = 0.002
 START_USERS_S = 30.0
 RECONNECT_S = 0.1
@@ -55,22 +62,23 @@ class Generator:
     """Drives steps; owns the users, the gate they wait at, and open traffic's connections."""
 
     def __init__(self, order: dict[str, Any]) -> None:
-        self.target = Target.of(order["url"])
+        self.target = Target.of(order["url"], trust_for(order["url"]))
         self.timeout_s: float = order["timeout_s"]
         self.seed: int = order["seed"]
-        contents = [Path(body["path"]).read_bytes() for body in order["bodies"]]
-        heads = [
-            request_head(
+        requests = [
+            build(
                 self.target,
                 order["method"],
                 order["path"],
                 order["headers"],
-                content,
+                Path(body["path"]).read_bytes(),
                 body["content_type"],
             )
-            for body, content in zip(order["bodies"], contents, strict=True)
+            for body in order["bodies"]
         ]
-        self.attempts = Attempts(order, heads, contents)
+        self.attempts = Attempts(order, requests)
+        self.deadlines = Deadlines(self.timeout_s)
+        self.dispatcher = Dispatcher(self.attempts, self.new_connection, CAP_IN_FLIGHT)
         self.gate = gevent.event.Event()
         self.stopping = gevent.event.Event()
         self.abandoned = False
@@ -81,7 +89,6 @@ class Generator:
         self.begin_ns = 0
         self.census = Census()
         self.meter = HealthMeter()
-        self.idle: list[tuple[int, Connection]] = []
         self.opened = 0
         environment = GeneratorEnvironment(
             user_classes=[ClosedUser, ArrivalUser], host=order["url"], catch_exceptions=False
@@ -101,40 +108,33 @@ class Generator:
     def new_connection(self) -> tuple[int, Connection]:
         """A numbered connection, not yet open."""
         self.opened += 1
-        return self.opened, Connection(self.target, self.timeout_s, self.census)
+        return self.opened, Connection(self.target, self.deadlines, self.census)
 
     def invoke(self, connection: Connection, user: int) -> None:
-        """A closed user's next request, its connection opened outside the clock."""
-        with contextlib.suppress(OSError):  # sending will meet it again, and record it
-            connection.open()
-        if not self.gate.is_set():
-            return
-        if self.attempts.send(connection, user, None) is Outcome.CONNECT:
-            gevent.sleep(RECONNECT_S)
+        """A closed user's next requests, connections opened outside the clock.
 
-    # -- open traffic --------------------------------------------------------------------------
+        Several at a time: what Locust does between two tasks costs as much as a small request.
+        """
+        until_ns = time.monotonic_ns() + TASK_NS
+        while self.gate.is_set():
+            with contextlib.suppress(OSError):  # sending will meet it again, and record it
+                connection.open()
+            if not self.gate.is_set():
+                return
+            reply = self.attempts.send(connection, user, self.attempts.choose())
+            if reply.outcome is Outcome.CONNECT:
+                gevent.sleep(RECONNECT_S)
+            if reply.end_ns >= until_ns:
+                return
 
     def dispatch(self) -> None:
         """Send the open step's arrivals at their absolute instants."""
         step = self.step
         assert step is not None
-        for due_s in arrivals(step, self.seed):
-            due_ns = self.begin_ns + int(due_s * NS_PER_S)
-            while (wait_s := (due_ns - time.monotonic_ns()) / NS_PER_S) > 0:
-                if self.stopping.wait(wait_s):
-                    return
-            # A dispatcher that has fallen behind owes the arrivals that were due before the end.
-            if self.stopping.is_set() or len(self.attempts.in_flight) >= CAP_IN_FLIGHT:
-                self.attempts.drop(due_ns, Reply(Outcome.DROPPED, end_ns=due_ns))
-            else:
-                gevent.spawn(self._arrive, due_ns)
+        self.dispatcher.run(
+            self.begin_ns + int(due_s * NS_PER_S) for due_s in arrivals(step, self.seed)
+        )
         self.stopping.wait()
-
-    def _arrive(self, due_ns: int) -> None:
-        # Last in, first out: as few connections as the load needs.
-        number, connection = self.idle.pop() if self.idle else self.new_connection()
-        self.attempts.send(connection, number, due_ns)
-        self.idle.append((number, connection))
 
     # -- steps ---------------------------------------------------------------------------------
 
@@ -162,6 +162,7 @@ class Generator:
         complete = not self._wait_until(step.duration_s)
         self.gate.clear()
         self.stopping.set()
+        self.dispatcher.stop()
         end_ns = time.monotonic_ns()
         cpu_ratio = (time.process_time() - cpu_s) * NS_PER_S / max(1, end_ns - self.begin_ns)
         health = self.meter.end(self.census.connected, self.census.reopened)
@@ -228,7 +229,7 @@ class Generator:
             report(
                 "progress",
                 elapsed_s=(now_ns - self.begin_ns) / NS_PER_S,
-                users=self.users if closed else len(self.attempts.in_flight),
+                users=self.users if closed else self.dispatcher.in_flight,
                 attempted=self.attempts.recorder.attempted,
                 succeeded=self.attempts.recorder.succeeded,
                 errors=self.attempts.recorder.errors,
@@ -288,9 +289,7 @@ class ArrivalUser(locust.User):
 
     def on_stop(self) -> None:
         """Close what open traffic has opened."""
-        for _, connection in self.generator.idle:
-            connection.close()
-        self.generator.idle.clear()
+        self.generator.dispatcher.close()
         self.generator.user_changed(-1)
 
     @locust.task
@@ -301,6 +300,11 @@ class ArrivalUser(locust.User):
             # The step's driver shuts the gate after this returns, not in the same instant.
             while self.generator.gate.is_set():
                 gevent.sleep(GATE_POLL_S)
+
+
+def trust_for(url: str) -> ssl.SSLContext | None:
+    """Whom to trust at the URL; None without TLS."""
+    return gssl.create_default_context() if url.startswith("https:") else None
 
 
 def report(kind: str, **values: Any) -> None:

@@ -1,7 +1,8 @@
 """A server that counts the request heads it reads and behaves as the path says.
 
 python scripted.py PORT
-POST /ok /slow?ms=N /status?code=N /empty /reset /never /drip /close /text?say=...
+POST /ok /slow?ms=N /status?code=N /empty /reset /never /drip /close /hangup /ended /garbage
+     /text?say=...
 GET /count     {"heads": n}
 GET /stall?s=N every later answer waits until N seconds from now
 """
@@ -54,6 +55,17 @@ class Handler(BaseHTTPRequestHandler):
         elif what == "/close":
             self.close_connection = True
             self._answer(200, b"{}", {"Connection": "close"})
+        elif what == "/hangup":  # without a word
+            self.close_connection = True
+            self._answer(200, b"{}")
+        elif what == "/ended":  # the body's end is the stream's
+            self.close_connection = True
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"{}")
+        elif what == "/garbage":
+            self.close_connection = True
+            self.wfile.write(b"SSH-2.0-OpenSSH_9.6\r\n")
         elif what == "/text":
             self._answer(200, self._query("say").encode())
         else:

@@ -1,0 +1,136 @@
+"""Bytes to and from a server, in a greenlet: plain at the cost of the system calls, or over TLS."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+
+import gevent
+from gevent import monkey
+from gevent import socket as gsocket
+from gevent import ssl as gssl
+from greenlet import getcurrent, greenlet
+
+from rightsizer.traffic.outgoing import Outgoing, Target
+
+RECEIVE_BYTES = 65536
+READ = 1
+# Locust has patched the module's own; the interpreter's waits for nobody when told not to.
+PlainSocket: type[socket.socket] = monkey.get_original("socket", "socket")
+
+
+def connect(target: Target, timeout_s: float) -> PlainLine | TlsLine:
+    """Open a line; raises OSError, ssl.SSLError among them."""
+    sock = gsocket.create_connection((target.host, target.port), timeout_s)
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if target.trust is not None:
+            sock = target.trust.wrap_socket(sock, server_hostname=target.host)
+            # From here the request's total deadline rules, not a timeout for each call.
+            sock.settimeout(None)
+            return TlsLine(sock)
+        return PlainLine(PlainSocket(fileno=sock.detach()))
+    except BaseException:
+        sock.close()
+        raise
+
+
+class PlainLine:
+    """A TCP connection. One watcher for its whole life also tells when the server hangs up."""
+
+    __slots__ = ("_hub", "_readable", "_socket", "_waiting", "_watcher")
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self._socket = sock
+        self._hub = gevent.get_hub()
+        self._readable = False
+        self._waiting: greenlet | None = None
+        self._watcher = self._hub.loop.io(sock.fileno(), READ)
+        self._watcher.start(self._can_read)
+
+    def is_stale(self) -> bool:
+        """Whether something came while nothing was asked: the end, or what nobody wants."""
+        return self._readable
+
+    def send(self, request: Outgoing, request_id: int) -> None:
+        """Send the request whole; raises OSError."""
+        try:
+            sent = self._socket.send(request.number(request_id))
+        except BlockingIOError:
+            sent = 0
+        if sent < len(request.buffer):
+            rest = request.rest(sent)
+            while len(rest):
+                gsocket.wait_write(self._socket.fileno())
+                rest = rest[self._socket.send(rest) :]
+
+    def receive(self) -> bytes:
+        """Whatever comes next; empty at the stream's end. Raises OSError."""
+        while True:
+            if self._readable:
+                self._readable = False
+                self._watcher.start(self._can_read)
+            else:
+                self._waiting = getcurrent()
+                try:
+                    self._hub.switch()
+                finally:
+                    self._waiting = None
+            try:
+                return self._socket.recv(RECEIVE_BYTES)
+            except BlockingIOError:
+                continue
+
+    def close(self) -> None:
+        """Close."""
+        self._watcher.stop()
+        self._watcher.close()
+        self._socket.close()
+
+    def _can_read(self) -> None:
+        if self._waiting is not None:
+            self._waiting.switch()
+        else:
+            # Nobody waits: an answer before the request is sent, or the end of an idle line.
+            self._readable = True
+            self._watcher.stop()
+
+
+class TlsLine:
+    """A TLS connection; gevent's own, for encryption costs more than what could be saved."""
+
+    __slots__ = ("_socket",)
+
+    def __init__(self, sock: gssl.SSLSocket) -> None:
+        self._socket = sock
+
+    def is_stale(self) -> bool:
+        """Whether the server has hung up; reads what else it may have sent, session tickets."""
+        self._socket.settimeout(0.0)
+        try:
+            self._socket.recv(1)
+            return True
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return False
+        except OSError:
+            return True
+        finally:
+            self._socket.settimeout(None)
+
+    def send(self, request: Outgoing, request_id: int) -> None:
+        """Send the request whole; raises OSError."""
+        # Another request may take the buffer while this one waits: heads are small.
+        buffer = request.number(request_id)
+        self._socket.sendall(bytes(buffer[: request.head_bytes]))
+        if request.content_bytes:
+            self._socket.sendall(memoryview(buffer)[request.head_bytes :])
+
+    def receive(self) -> bytes:
+        """Whatever comes next; empty at the stream's end. Raises OSError."""
+        data: bytes = self._socket.recv(RECEIVE_BYTES)
+        return data
+
+    def close(self) -> None:
+        """Close."""
+        self._socket.close()
