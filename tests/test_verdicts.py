@@ -72,11 +72,42 @@ NOTHING = {"figures": None, "steps": (), "requests": Requests()}
     ],
 )
 def test_the_verdict_follows_from_the_trials_end_and_its_steps(made, verdict):
-    assert verdict_of(made) == verdict
+    assert verdict_of(made, has_maximum=True) == verdict
+
+
+@pytest.mark.parametrize(
+    ("code", "verdict"),
+    [
+        ("generator-starved", "generator-limited"),
+        ("schedule-slip", "generator-limited"),
+        ("off-schedule", "generator-limited"),
+        ("clock-gap", "invalid"),
+        ("noisy-host", "invalid"),
+        ("worker-lost", "invalid"),
+    ],
+)
+def test_whose_fault_an_invalid_step_is_decides_the_verdict(code, verdict):
+    made = record(replace(LIMITED, doubts=(Doubt(code, "blocks", "it did"),)), maximum=None)
+    assert verdict_of(made, has_maximum=True) == verdict
+    assert found_on(made)[0].code == code
+
+
+def test_of_a_drift_at_one_load_no_number_stands_and_of_one_under_a_maximum_it_does():
+    drift = Doubt("no-steady-state", "weakens", "it rose", "make the steps longer, or look")
+    made = record(replace(WITHIN, doubts=(drift,)))
+    assert verdict_of(made, has_maximum=True) == "valid"
+    assert verdict_of(made, has_maximum=False) == "no-steady-state"
+    first = found_on(made, has_maximum=False)[0]
+    assert (first.code, first.severity) == ("no-steady-state", "blocks")
+    assert first.next_step == "give a longer --duration-s, or look"
+    # over the limit the limit says more
+    over = record(replace(OVER, doubts=(drift,)), maximum=None)
+    assert verdict_of(over, has_maximum=False) == "limit-unmet"
 
 
 def found_on(made: TrialRecord, *, has_maximum: bool = True, limit: LimitSpec = LIMIT):
-    return measurement_doubts(made, verdict_of(made), limit, has_maximum=has_maximum)
+    verdict = verdict_of(made, has_maximum=has_maximum)
+    return measurement_doubts(made, verdict, limit, has_maximum=has_maximum)
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def measured(
     """The result of a judged trial of an endpoint; `further` doubts come after the trial's own."""
     figures, traffic = record.figures, spec.traffic.type
     finds_maximum = traffic not in _AT_ONE_LOAD
-    verdict = verdict_of(record)
+    verdict = verdict_of(record, has_maximum=finds_maximum)
     found = measurement_doubts(record, verdict, spec.limit, has_maximum=finds_maximum)
     result = Measured(
         url=url,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -17,16 +17,22 @@ Verdict = Literal["valid", "limit-unmet", "no-steady-state", "generator-limited"
 SENSIBLE_LIMIT_RATIO = 1.5
 """Of the unloaded latency: a single queue can then be about a third busy; below, hardly at all."""
 
-_BY_DOUBT: tuple[Verdict, ...] = ("generator-limited", "no-steady-state")
-"""Verdicts that are a doubt's code."""
+_UNSTEADY = "no-steady-state"
+_BY_DOUBT: Mapping[str, Verdict] = {
+    "generator-limited": "generator-limited",
+    "generator-starved": "generator-limited",
+    "generator-paused": "generator-limited",
+    "schedule-slip": "generator-limited",
+    "off-schedule": "generator-limited",
+    _UNSTEADY: "no-steady-state",
+}
+"""Verdicts by the code of a doubt that blocks."""
 _BELOW_FLOOR = "limit-below-floor"
 _JUDGED_BY_STEPS = (Reason.GENERATOR_LIMITED, Reason.ERRORS)
 """Reasons that say no more than the steps' own verdicts."""
 
 # Of a server that the engine starts, on CPUs that it gave out.
 _NOT_OF_AN_ENDPOINT = {"server-elsewhere", "stand-in", "co-located", "shared-core", "not-pinned"}
-
-_CURED_BY_LENGTH = ("at-least", "too-few-samples", "too-few-effective-samples", "limit-uncertain")
 
 _ADVICE = (
     ("a redirect to ", "redirects are not followed: measure the address that it points to"),
@@ -50,10 +56,11 @@ _NEXT_STEPS = {
 }
 
 
-def verdict_of(record: TrialRecord) -> Verdict:
+def verdict_of(record: TrialRecord, *, has_maximum: bool) -> Verdict:
     """What a measurement is worth, by how its trial ended and what its steps were judged.
 
-    A trial that the user cut short counts by what it has.
+    `has_maximum` is whether the traffic is such as finds one (not users, not rate). A trial that
+    the user cut short counts by what it has.
     """
     figures = record.figures
     if figures is None or _ended_badly(record, figures):
@@ -62,8 +69,8 @@ def verdict_of(record: TrialRecord) -> Verdict:
     blocking = _codes(figures.doubts)
     if not judged:
         blocking |= _codes(doubt for step in record.steps for doubt in step.doubts)
-    for verdict in _BY_DOUBT:
-        if verdict in blocking:
+    for code, verdict in _BY_DOUBT.items():
+        if code in blocking:
             return verdict
     if not judged or record.requests.succeeded == 0:
         return "invalid"
@@ -72,7 +79,9 @@ def verdict_of(record: TrialRecord) -> Verdict:
     if blocking:
         return "invalid"
     if figures.max_invocations_per_min is not None:
-        return "valid"
+        # A maximum rests on several steps; of one load a drift leaves no number that describes it.
+        drifts = any(doubt.code == _UNSTEADY for step in judged for doubt in step.doubts)
+        return "no-steady-state" if drifts and not has_maximum else "valid"
     # One that holds the limit, and yet no maximum: there was too little to claim one.
     return "invalid" if any(step.is_within for step in judged) else "limit-unmet"
 
@@ -80,10 +89,7 @@ def verdict_of(record: TrialRecord) -> Verdict:
 def measurement_doubts(
     record: TrialRecord, verdict: Verdict, limit: LimitSpec, *, has_maximum: bool
 ) -> tuple[Doubt, ...]:
-    """The doubts on a measurement, those that explain its verdict first, each code once.
-
-    `has_maximum` is whether the traffic is such as finds one (not users, not rate).
-    """
+    """The doubts on a measurement, those that explain its verdict first, each code once."""
     figures = record.figures
     found = _ending_doubts(record)
     if figures is not None and verdict == "limit-unmet":
@@ -91,6 +97,8 @@ def measurement_doubts(
     if verdict != "valid":
         # Those on a maximum's own step are among the figures' doubts.
         on_steps = [doubt for step in record.steps for doubt in step.doubts]
+        if verdict == _UNSTEADY:
+            found += [replace(d, severity="blocks") for d in on_steps if d.code == _UNSTEADY]
         found += [d for weight in ("blocks", "weakens") for d in on_steps if d.severity == weight]
     if figures is not None:
         # Of the floor the limit's own doubt speaks, from more than the probes.
@@ -123,10 +131,11 @@ def _advised(doubt: Doubt, longer: str) -> Doubt:
     """What to do about a doubt on a job's trial, in the words of this command."""
     instead = {
         **dict.fromkeys(("cut-short", "step-cut-short"), "measure again"),
-        **dict.fromkeys(_CURED_BY_LENGTH, longer),
+        "at-least": longer,
         "not-soaked": "before production soak it: a job with server.url and traffic.confirm_s: 600",
     }
-    return replace(doubt, next_step=instead.get(doubt.code, doubt.next_step))
+    same = doubt.next_step.replace("make the steps longer", longer)
+    return replace(doubt, next_step=instead.get(doubt.code, same))
 
 
 def _ending_doubts(record: TrialRecord) -> list[Doubt]:
