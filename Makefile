@@ -39,10 +39,8 @@ lint: $(VENV)/.installed ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(MODEL) $(IMAGES) ## measure the instrument itself
-	$(BIN)/python benchmarks/server_overhead.py
-	$(BIN)/python benchmarks/analysis_speed.py
-	$(BIN)/python benchmarks/interval_coverage.py
+bench: $(MODEL) $(IMAGES) ## measure the instrument itself, into benchmarks/results.json
+	$(BIN)/python benchmarks/run_all.py
 
 clean: ## what was built; stored jobs stay
 	rm -rf $(VENV) build $(IMAGES) payloads/images.manifest.yaml .mypy_cache .pytest_cache .ruff_cache

@@ -24,6 +24,7 @@ def main() -> None:
     """Make samples, judge them, print seconds and peak memory as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=1_000_000)
+    parser.add_argument("--json", action="store_true", help="that is all it prints, in any case")
     count: int = parser.parse_args().samples
     each = count // STEPS
     random = np.random.default_rng(1)
@@ -31,6 +32,7 @@ def main() -> None:
     gaps_ns = random.exponential(1e6, len(samples)).astype(np.int64)
     samples["intended_ns"] = samples["start_ns"] = np.cumsum(gaps_ns)
     samples["end_ns"] = samples["start_ns"] + random.exponential(5e6, len(samples)).astype(np.int64)
+    samples["step"] = np.repeat(np.arange(STEPS), each)
     samples["payload"] = random.integers(0, 4, len(samples))
     records = []
     for index in range(STEPS):

@@ -77,4 +77,6 @@ def read_samples(paths: Iterable[Path]) -> Samples:
         np.fromfile(path, dtype=DTYPE, count=path.stat().st_size // DTYPE.itemsize)
         for path in paths
     ]
+    if len(parts) == 1:
+        return parts[0]
     return np.concatenate(parts) if parts else np.empty(0, dtype=DTYPE)

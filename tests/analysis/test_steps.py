@@ -81,6 +81,8 @@ def judged(
     by: Conditions | None = None,
 ) -> list[StepFigures]:
     records = records or (record(closed_step(0, 1, 60.0)),)
+    for one_of_them in records:  # a sample belongs to the step that had begun
+        samples["step"][samples["start_ns"] >= one_of_them.begin_ns] = one_of_them.step.index
     return judge_steps(samples, records, usage, by or conditions())
 
 

@@ -36,6 +36,7 @@ from rightsizer.analysis.windows import (
     Floats,
     Instants,
     Window,
+    by_step,
     latencies_ms,
     started_in,
     starts_ns,
@@ -93,9 +94,10 @@ def judge_steps(
 ) -> list[StepFigures]:
     """The figures of every step, short closed neighbours merged."""
     windows = [window_of(record) for record in records]
+    own = by_step(samples, [record.step.index for record in records])
     counts = [
-        float(np.count_nonzero(started_in(samples, window, record.step.mode)))
-        for record, window in zip(records, windows, strict=True)
+        float(np.count_nonzero(started_in(part, window, record.step.mode)))
+        for part, record, window in zip(own, records, windows, strict=True)
     ]
     short = [
         conditions.merges_short and record.step.mode == "closed" and n < MIN_STEP_SAMPLES
@@ -103,7 +105,7 @@ def judge_steps(
     ]
     return [
         _judge(
-            samples,
+            [own[i] for i in group],
             [records[i] for i in group],
             [windows[i] for i in group],
             usage,
@@ -114,23 +116,24 @@ def judge_steps(
 
 
 def _judge(
-    samples: Samples,
+    own: Sequence[Samples],
     records: Sequence[StepRecord],
     windows: Sequence[Window],
     usage: Sequence[Usage],
     conditions: Conditions,
 ) -> StepFigures:
     mode = records[0].step.mode
-    measured = np.concatenate([samples[started_in(samples, window, mode)] for window in windows])
+    parts = [part[started_in(part, w, mode)] for part, w in zip(own, windows, strict=True)]
+    measured = parts[0] if len(parts) == 1 else np.concatenate(parts)
     requests = count(measured)
-    timed = measured[~np.isin(measured["outcome"], FAILURES)]
+    timed = measured[~np.isin(measured["outcome"], FAILURES)] if requests.failed else measured
     latency = latencies_ms(timed, mode, conditions.request_timeout_s)
     at = PERCENTILES[conditions.limit.percentile]
     p50, p90, p95, p99 = (
         percentiles(latency, [0.5, 0.9, 0.95, 0.99]) if len(latency) else [None] * 4
     )
     at_limit = nearest_rank(latency, at) if len(latency) else None
-    achieved, achieved_ci = _throughput(samples, records, windows)
+    achieved, achieved_ci = _throughput(own, records, windows)
     excess = _excess(timed, latency, mode, conditions.limit)
     generator = max(record.generator_cpu_ratio for record in records)
     errors = error_ratio(requests)
@@ -242,14 +245,14 @@ def _verdict(errors: float, latency: float | None, n: int, limit: LimitSpec) -> 
 
 
 def _throughput(
-    samples: Samples, records: Sequence[StepRecord], windows: Sequence[Window]
+    own: Sequence[Samples], records: Sequence[StepRecord], windows: Sequence[Window]
 ) -> tuple[float, Interval | None]:
     """Invocations completed in the windows over their length, per second."""
-    ok = samples[samples["outcome"] == Outcome.SUCCEEDED]
-    ends = [
-        np.sort(ok["end_ns"][(ok["end_ns"] >= w.begin_ns) & (ok["end_ns"] < w.end_ns)])
-        for w in windows
-    ]
+    ends = []
+    for part, window in zip(own, windows, strict=True):
+        end_ns = part["end_ns"]
+        inside = (end_ns >= window.begin_ns) & (end_ns < window.end_ns)
+        ends.append(np.sort(end_ns[inside & (part["outcome"] == Outcome.SUCCEEDED)]))
     length_s = sum(window.length_s for window in windows)
     rate = sum(len(part) for part in ends) / length_s if length_s > 0 else 0.0
     if len(windows) != 1 or records[0].step.mode == "open" or len(records[0].step.levels) != 1:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +18,8 @@ from rightsizer.units import NS_PER_MS, NS_PER_S
 Floats = npt.NDArray[np.float64]
 Instants = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+
+SIDES: tuple[Literal["left"], Literal["right"]] = ("left", "right")
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,15 @@ def window_of(record: StepRecord) -> Window:
     """The step without its warm-up; drain is beyond its end by construction."""
     warmup_ns = int(record.step.warmup_s * NS_PER_S)
     return Window(min(record.begin_ns + warmup_ns, record.end_ns), record.end_ns)
+
+
+def by_step(samples: Samples, indices: Sequence[int]) -> list[Samples]:
+    """The samples of each step; views where they lie together, as those of one generator do."""
+    steps = np.ascontiguousarray(samples["step"])
+    if bool(np.all(steps[:-1] <= steps[1:])):
+        sides = [np.searchsorted(steps, index, side) for index in indices for side in SIDES]
+        return [samples[a:b] for a, b in zip(sides[::2], sides[1::2], strict=True)]
+    return [samples[steps == index] for index in indices]
 
 
 def starts_ns(samples: Samples, mode: Basis) -> Instants:
