@@ -324,3 +324,32 @@ def test_arrivals_know_nothing_of_the_payloads_drawn_with_the_same_seed():
         found.append(np.corrcoef(gaps, list(drawn))[0, 1])
     # each has an sd of 1 / sqrt(60), their mean one of 0.009
     assert abs(np.mean(found)) < 0.03
+
+
+@pytest.mark.parametrize("cv", [0.3, 1.0, 3.0])
+def test_gamma_arrivals_come_at_the_rate_with_gaps_of_the_given_variation(cv):
+    step = Step(0, "open", 2000, rate_per_s=50, arrivals="gamma", cv=cv)
+    found = np.array(list(arrivals(step, seed=5)))
+    assert (np.diff(found) >= 0).all()
+    assert len(found) == pytest.approx(100_000, rel=0.02 * max(1, cv))
+    gaps = np.diff(found)
+    assert gaps.std() / gaps.mean() == pytest.approx(cv, rel=0.03)
+    assert found.tolist() == list(arrivals(step, seed=5))
+    assert found.tolist() != list(arrivals(step, seed=6))
+
+
+def test_a_trace_of_instants_is_replayed_as_it_is_as_far_as_the_step_goes():
+    traffic = RateTraffic(type="rate", times_s=[0.0, 0.5, 0.5, 2.25], duration_s=2)
+    (step,) = steps_of(traffic)
+    assert list(arrivals(step, seed=1)) == [0.0, 0.5, 0.5]
+    assert (step.arrivals, step.rate_per_s) == ("trace", 1.5)
+
+
+def test_a_trace_of_counts_has_each_minute_s_requests_within_it():
+    traffic = RateTraffic(type="rate", per_min=[30, 0, 600], duration_s=180)
+    (step,) = steps_of(traffic)
+    found = np.array(list(arrivals(step, seed=1)))
+    assert np.bincount((found // 60).astype(int)).tolist() == [30, 0, 600]
+    assert (np.diff(found) >= 0).all()
+    assert step.rate_per_s == 3.5
+    assert found.tolist() == list(arrivals(step, seed=1)) != list(arrivals(step, seed=2))

@@ -305,7 +305,8 @@ def test_a_file_that_is_no_mapping_is_refused_in_one_line(refusals, text):
         ("{type: phases}", "traffic.phases: required key is missing; add it"),
         ("{type: stairs, users_per_step: 1, steps: 2}",
          "traffic.duration_s: required key is missing; add it"),
-        ("{type: rate}", "traffic.per_s: required key is missing; add it"),
+        ("{type: rate}",
+         "traffic.per_s: required key is missing; add it, or times_s or per_min for a trace"),
         # a key that belongs to another kind
         ("{type: users, users: 1, per_s: 3}",
          "traffic.per_s: unknown key; remove it or mend its spelling"),
@@ -336,7 +337,30 @@ def test_a_file_that_is_no_mapping_is_refused_in_one_line(refusals, text):
         ("fast", "traffic: must be a mapping of keys to values"),
         # arrivals of an unknown process
         ("{type: rate, per_s: 1, arrivals: bursty}",
-         "traffic.arrivals: 'bursty' is not one of 'poisson' or 'constant'"),
+         "traffic.arrivals: 'bursty' is not one of 'poisson', 'constant' or 'gamma'"),
+        # variation without gamma, and gamma without variation
+        ("{type: rate, per_s: 1, cv: 2}", "traffic.cv: cv belongs to arrivals gamma; remove it"),
+        ("{type: rate, per_s: 1, arrivals: gamma}",
+         "traffic.cv: required key is missing: gamma arrivals need the variation of their gaps"),
+        ("{type: rate, per_s: 1, arrivals: gamma, cv: 0}",
+         "traffic.cv: should be greater than or equal to 0.01, not 0"),
+        # a trace beside a rate, or with arrivals of another kind, or that is none
+        ("{type: rate, per_s: 1, times_s: t.txt}",
+         "traffic.times_s: times_s excludes per_s; keep one"),
+        ("{type: rate, times_s: t.txt, per_min: m.txt}",
+         "traffic.per_min: per_min excludes times_s; keep one"),
+        ("{type: rate, per_min: m.txt, arrivals: constant}",
+         "traffic.arrivals: a trace has its own arrivals; remove it"),
+        ("{type: rate, times_s: [3, 2]}", "traffic.times_s: arrival times must ascend"),
+        ("{type: rate, times_s: [-1]}",
+         "traffic.times_s: an arrival time must be at least 0, not -1"),
+        ("{type: rate, times_s: [yes]}",
+         "traffic.times_s: an arrival time must be a number, not 'yes'"),
+        ("{type: rate, per_min: [1.5]}",
+         "traffic.per_min: requests per minute must be whole numbers"),
+        ("{type: rate, per_min: [0, 0]}", "traffic.per_min: a trace without a request"),
+        ("{type: rate, per_min: []}",
+         "traffic.per_min: give the path of a file, or a list of numbers"),
     ],
 )  # fmt: skip
 def test_traffic_that_means_nothing_is_refused(refusals, traffic, problem):

@@ -116,6 +116,27 @@ def _traffic_contradictions(data: dict[str, Any]) -> list[Problem]:
     if traffic.get("type") == "saturate" and _section(data, "limit").get("latency_ms") is not None:
         message = "saturate takes no latency limit; remove it or use other traffic"
         problems.append(Problem(("limit", "latency_ms"), message))
+    return problems + (_rate_contradictions(traffic) if traffic.get("type") == "rate" else [])
+
+
+def _rate_contradictions(rate: dict[str, Any]) -> list[Problem]:
+    given = [key for key in ("per_s", "times_s", "per_min") if rate.get(key) is not None]
+    problems = []
+    if not given:
+        message = "required key is missing; add it, or times_s or per_min for a trace"
+        problems.append(Problem(("traffic", "per_s"), message))
+    problems += [
+        Problem(("traffic", key), f"{key} excludes {given[0]}; keep one") for key in given[1:]
+    ]
+    is_gamma = rate.get("arrivals") == "gamma"
+    if is_gamma and rate.get("cv") is None:
+        message = "required key is missing: gamma arrivals need the variation of their gaps"
+        problems.append(Problem(("traffic", "cv"), message))
+    if rate.get("cv") is not None and not is_gamma:
+        problems.append(Problem(("traffic", "cv"), "cv belongs to arrivals gamma; remove it"))
+    if given and given[0] != "per_s" and rate.get("arrivals") is not None:
+        message = "a trace has its own arrivals; remove it"
+        problems.append(Problem(("traffic", "arrivals"), message))
     return problems
 
 
@@ -126,6 +147,8 @@ def _traffic_s(traffic: dict[str, Any]) -> Any:
             phases = [p.get("duration_s") for p in _list(traffic, "phases") if isinstance(p, dict)]
             return sum(value for value in phases if _number(value))
         case "stairs":
+            return traffic.get("duration_s")
+        case "rate" if traffic.get("per_s") is None:
             return traffic.get("duration_s")
         case "users" | "rate":
             return traffic.get("duration_s", DEFAULT_TRAFFIC_S)

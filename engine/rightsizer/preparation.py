@@ -18,6 +18,7 @@ from rightsizer.payloads import PayloadSet, load_payloads
 from rightsizer.plan import Plan, make_plan
 from rightsizer.protocols import Request, request_of
 from rightsizer.spec import JobSpec, SecretRef, load_spec
+from rightsizer.traces import with_trace
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ def prepare(job_file: Path) -> Prepared:
 
 def prepare_spec(spec: JobSpec, base_dir: Path) -> Prepared:
     """`prepare` for a spec that was read before."""
+    spec = with_trace(spec, base_dir)
     machine = this_machine()
     prices = base_dir / spec.prices if spec.prices else None
     hosts: Sequence[HostSpec] = (THIS_MACHINE,)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, takewhile
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from rightsizer.spec import (
     PhaseSpec,
@@ -23,6 +24,8 @@ MIN_STEP_S = 10.0
 """Neighbouring stretches of constant users planned shorter than this are merged."""
 
 ARRIVALS_STREAM = 1
+BLOCK = 1024
+"""Gaps drawn at once."""
 
 CAP_IN_FLIGHT = 1000
 """Open traffic: an arrival that finds this many requests in flight is dropped, and counted."""
@@ -45,9 +48,16 @@ class Step:
     duration_s: float
     levels: tuple[Level, ...] = ()
     rate_per_s: float | None = None
-    arrivals: Literal["poisson", "constant"] = "poisson"
+    """Of a trace: on average."""
+    arrivals: Literal["poisson", "constant", "gamma", "trace"] = "poisson"
     cut_s: float | None = None
     """Its warm-up, where whoever asked for the step knows better than the rule."""
+    cv: float | None = None
+    """Coefficient of variation of the gaps of gamma arrivals."""
+    instants_s: tuple[float, ...] = ()
+    """A trace's arrivals, from the step's start."""
+    counts_per_min: tuple[int, ...] = ()
+    """A trace's requests minute by minute."""
 
     @property
     def users(self) -> int | None:
@@ -102,15 +112,26 @@ def steps_of(traffic: Traffic) -> tuple[Step, ...]:
         case UsersTraffic():
             return _closed([(traffic.duration_s, traffic.users)])
         case RateTraffic():
-            step = Step(
-                index=0,
-                mode="open",
-                duration_s=traffic.duration_s,
-                rate_per_s=traffic.per_s,
-                arrivals=traffic.arrivals,
-            )
-            return (step,)
+            return (_open(traffic),)
     return ()
+
+
+def _open(traffic: RateTraffic) -> Step:
+    """The step of a rate, or of a trace whose numbers were read (`traces`)."""
+    length_s = traffic.duration_s
+    step = Step(0, "open", length_s, rate_per_s=traffic.per_s, arrivals=traffic.arrivals)
+    if traffic.per_s is not None:
+        return replace(step, cv=traffic.cv)
+    assert not isinstance(traffic.times_s, str)
+    assert not isinstance(traffic.per_min, str)
+    step = replace(
+        step,
+        arrivals="trace",
+        rate_per_s=1.0,
+        instants_s=traffic.times_s or (),
+        counts_per_min=traffic.per_min or (),
+    )
+    return replace(step, rate_per_s=sum(1 for _ in arrivals(step, seed=0)) / length_s)
 
 
 def closed_step(index: int, users: int, duration_s: float, cut_s: float | None = None) -> Step:
@@ -160,21 +181,38 @@ def _closed(parts: Sequence[tuple[float, int]]) -> tuple[Step, ...]:
 def arrivals(step: Step, seed: int) -> Iterator[float]:
     """The open step's arrival instants, s from its start, ascending, all within its duration.
 
-    Poisson gaps are independent exponentials of mean 1 / rate; constant arrivals stand 1 / rate
-    apart, the first half a gap in. The same (step, seed) gives the same instants.
+    Poisson gaps are independent exponentials of mean 1 / rate, gamma gaps are independent with the
+    same mean and the given coefficient of variation; constant arrivals stand 1 / rate apart, the
+    first half a gap in. A trace's instants are its own; its requests of a minute are spread over it
+    by chance. The same (step, seed) gives the same instants.
     """
     assert step.rate_per_s is not None
-    gap_s = 1.0 / step.rate_per_s
-    if step.arrivals == "constant":
-        for i in range(math.ceil(step.duration_s * step.rate_per_s - 0.5)):
-            yield (i + 0.5) * gap_s
-        return
     # Not the stream that payloads are drawn from: a long gap would choose the payload after it.
     random = np.random.default_rng([seed, step.index, ARRIVALS_STREAM])
+    gap_s = 1.0 / step.rate_per_s
+    if step.arrivals == "constant":
+        count = math.ceil(step.duration_s * step.rate_per_s - 0.5)
+        instants: Iterable[float] = ((i + 0.5) * gap_s for i in range(count))
+    elif step.arrivals == "trace":
+        instants = step.instants_s or _spread(step.counts_per_min, random)
+    elif step.arrivals == "gamma":
+        assert step.cv is not None
+        shape, scale = 1.0 / step.cv**2, gap_s * step.cv**2
+        instants = _renewals(lambda: random.gamma(shape, scale, BLOCK))
+    else:
+        instants = _renewals(lambda: random.exponential(gap_s, BLOCK))
+    return takewhile(lambda at_s: at_s < step.duration_s, instants)
+
+
+def _renewals(draw: Callable[[], npt.NDArray[np.float64]]) -> Iterator[float]:
+    """Instants without end, their gaps drawn a block at a time."""
     now_s = 0.0
     while True:
-        for gap in random.exponential(gap_s, 1024).tolist():
-            now_s += gap
-            if now_s >= step.duration_s:
-                return
+        for gap_s in draw().tolist():
+            now_s += gap_s
             yield now_s
+
+
+def _spread(counts_per_min: Sequence[int], random: np.random.Generator) -> Iterator[float]:
+    for minute, count in enumerate(counts_per_min):
+        yield from (60.0 * (minute + np.sort(random.random(count)))).tolist()

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema
 from rightsizer.contradictions import DEFAULT_JOB_S, DEFAULT_TRAFFIC_S, contradictions
 from rightsizer.documents import Document, Strict, WrittenInt, problems_of, read_document
 from rightsizer.errors import ProblemsError
+from rightsizer.trace_numbers import counts_per_min, instants_s, numbers_schema, or_file
 
 NAME_PATTERN = r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,63}$"
 
@@ -189,12 +190,27 @@ class UsersTraffic(Strict):
 
 
 class RateTraffic(Strict):
-    """Open traffic: arrivals per second on an absolute schedule, whatever the server does."""
+    """Open traffic on an absolute schedule, whatever the server does: a rate, or a trace."""
 
     type: Literal["rate"]
-    per_s: PositiveFloat
-    arrivals: Literal["poisson", "constant"] = "poisson"
+    per_s: PositiveFloat | None = None
+    arrivals: Literal["poisson", "constant", "gamma"] = "poisson"
+    cv: float | None = Field(default=None, ge=0.01, le=10)
+    """Coefficient of variation of the gaps of gamma arrivals: 1 is Poisson, 0 were constant."""
+    times_s: Annotated[
+        str | tuple[float, ...] | None,
+        BeforeValidator(or_file(instants_s)),
+        numbers_schema("number"),
+    ] = None
+    """A trace, instead of `per_s`: FILE of arrival times in s, one a line, or a list of them."""
+    per_min: Annotated[
+        str | tuple[int, ...] | None,
+        BeforeValidator(or_file(counts_per_min)),
+        numbers_schema("integer"),
+    ] = None
+    """A trace, instead of `per_s`: FILE of requests per minute, one a line, or a list of them."""
     duration_s: PositiveFloat = DEFAULT_TRAFFIC_S
+    """Of a trace: its own length unless given."""
 
 
 class SaturateTraffic(Strict):

@@ -106,6 +106,16 @@ class TrafficContract:
         for closed in (first, last):
             assert len(set(closed["user"].tolist())) == users
 
+    def test_a_trace_is_replayed_at_its_instants(self, opened: Session):
+        instants_s = (0.1, 0.25, 0.25, 0.7)
+        step = Step(0, "open", 1.0, rate_per_s=4.0, arrivals="trace", instants_s=instants_s)
+        for _ in opened.drive(step):
+            pass
+        assert opened.last.step == step
+        samples = read_samples(opened.sample_files)
+        at_s = (np.sort(samples["intended_ns"]) - opened.last.begin_ns) / 1e9
+        assert at_s == pytest.approx(instants_s, abs=1e-6)
+
 
 class TestFakeTraffic(TrafficContract):
     @pytest.fixture

@@ -22,8 +22,9 @@ def step_dict(step: Step) -> dict[str, Any]:
 
 def step_of(data: dict[str, Any]) -> Step:
     """A step from what `step_dict` gave."""
+    tuples = {key: tuple(data[key]) for key in ("instants_s", "counts_per_min")}
     levels = tuple(Level(**level) for level in data["levels"])
-    return Step(**{**data, "levels": levels})
+    return Step(**{**data, **tuples, "levels": levels})
 
 
 def check_of(data: dict[str, Any]) -> ResponseCheck:
