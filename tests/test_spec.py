@@ -481,6 +481,14 @@ def test_tfs_grpc_is_refused_by_name_until_it_comes(refusals):
     ]
 
 
+def test_tls_belongs_to_an_https_url_and_a_key_to_its_certificate(refusals):
+    text = job(server="server: {url: http://a:1, tls: {key: k.pem}}")
+    assert [problem.partition(": ")[2] for problem in refusals(text)] == [
+        "server.tls: tls belongs to an https url; remove it",
+        "server.tls.key: a key without its certificate; give cert",
+    ]
+
+
 def test_saturate_takes_no_latency_limit(refusals):
     text = job("limit: {latency_ms: 250}", traffic="traffic: {type: saturate}")
     assert refusals(text) == [

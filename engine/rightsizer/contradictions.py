@@ -63,6 +63,13 @@ def _server_contradictions(data: dict[str, Any]) -> list[Problem]:
         problems.append(Problem(("server", "url"), message))
     if server.get("hooks") and "url" not in given:
         problems.append(Problem(("server", "hooks"), "hooks belong to url; remove them"))
+    if server.get("tls") is not None and not str(server.get("url")).startswith("https:"):
+        problems.append(Problem(("server", "tls"), "tls belongs to an https url; remove it"))
+    tls = _section(server, "tls")
+    if tls.get("key") is not None and tls.get("cert") is None:
+        problems.append(
+            Problem(("server", "tls", "key"), "a key without its certificate; give cert")
+        )
     commands = [(("server", "command"), server.get("command"))]
     for i, candidate in enumerate(_list(data, "candidates")):
         if isinstance(candidate, dict):

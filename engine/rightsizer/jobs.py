@@ -20,7 +20,7 @@ from rightsizer.hosts.process import ProcessHost
 from rightsizer.housekeeping import interrupt_orphans
 from rightsizer.loading import assemble
 from rightsizer.plan import PlannedTrial, require_runnable
-from rightsizer.preparation import Prepared, prepare, prepare_spec
+from rightsizer.preparation import Prepared, prepare, prepare_spec, tls_of
 from rightsizer.protocols import ready_path
 from rightsizer.results import Job
 from rightsizer.runner import Runner
@@ -249,6 +249,7 @@ def _launch(
         trial_dir=folder,
         before=server.hooks.before_trial,
         after=server.hooks.after_trial,
+        tls=tls_of(server, prepared.base_dir),
     )
 
 

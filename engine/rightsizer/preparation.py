@@ -8,16 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rightsizer.archives import verify
+from rightsizer.archives import regular_file_bytes, verify
 from rightsizer.catalog import Catalog, MachineSize, load_catalog
 from rightsizer.errors import EnvironmentFault, InputError
 from rightsizer.hosts.lease import leased_cpus
 from rightsizer.hosts.probe import this_machine
+from rightsizer.hosts.trust import Tls, trust_of
 from rightsizer.inventory import THIS_MACHINE, HostSpec, Machine, load_hosts
 from rightsizer.payloads import PayloadSet, load_payloads
 from rightsizer.plan import Plan, make_plan
 from rightsizer.protocols import Request, request_of
-from rightsizer.spec import JobSpec, SecretRef, load_spec
+from rightsizer.spec import JobSpec, SecretRef, ServerSpec, load_spec
 from rightsizer.traces import with_trace
 
 
@@ -63,6 +64,9 @@ def prepare_spec(spec: JobSpec, base_dir: Path) -> Prepared:
         hosts = load_hosts(base_dir / spec.hosts)
     catalog = load_catalog(MachineSize(machine.cpu_count, machine.memory_bytes), prices)
     plan = make_plan(spec, catalog, hosts, machine, frozenset(leased_cpus()))
+    tls = tls_of(spec.server, base_dir)
+    if tls is not None:
+        require_usable(tls)
     if spec.model.archive:
         verify(base_dir / spec.model.archive)
     payloads = load_payloads(base_dir / spec.payload.archive, spec.payload.content_type)
@@ -77,6 +81,27 @@ def prepare_spec(spec: JobSpec, base_dir: Path) -> Prepared:
         secrets=_secrets(spec),
         digests=_digests(spec, base_dir, payloads),
     )
+
+
+def tls_of(server: ServerSpec, base_dir: Path) -> Tls | None:
+    """The server's TLS files, their paths taken from the job file's folder."""
+    if server.tls is None:
+        return None
+    given = (server.tls.ca, server.tls.cert, server.tls.key)
+    return Tls(*(None if path is None else str(base_dir / path) for path in given))
+
+
+def require_usable(tls: Tls) -> None:
+    """Refuse TLS files that no connection could be made with; raises InputError."""
+    for path in (tls.ca, tls.cert, tls.key):
+        if path is not None:
+            regular_file_bytes(Path(path))
+    try:
+        trust_of(tls)
+    except OSError as error:
+        what = ", ".join(str(path) for path in (tls.ca, tls.cert, tls.key) if path)
+        why = error.strerror or str(error)
+        raise InputError(f"server.tls cannot be used: {what}", why, "give PEM files") from None
 
 
 def _secrets(spec: JobSpec) -> dict[str, str]:

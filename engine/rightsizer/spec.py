@@ -122,12 +122,21 @@ class HooksSpec(Strict):
     after_trial: tuple[str, ...] | None = Field(default=None, strict=False)
 
 
+class TlsSpec(Strict):
+    """PEM files for an https `url`: the authority to trust, and who we are."""
+
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+
+
 class ServerSpec(Strict):
     """How the server is started, or where it already runs."""
 
     command: tuple[str, ...] | None = Field(default=None, strict=False, min_length=1)
     image: str | None = None
     url: str | None = Field(default=None, pattern=r"^https?://[^\s/]+")
+    tls: TlsSpec | None = None
     hooks: HooksSpec = HooksSpec()
     port: int | None = Field(default=None, ge=1, le=65535)
     """A port the command always listens on, for servers that cannot be told one."""

@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,12 +34,13 @@ class Scripted:
             return dict(json.loads(reply.read()))
 
 
-@pytest.fixture
-def scripted() -> Iterator[Scripted]:
+@contextmanager
+def serving(*arguments: str, scheme: str = "http") -> Iterator[Scripted]:
+    """A scripted server, until the context ends."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
-    process = subprocess.Popen([sys.executable, str(SCRIPTED), str(port)])
+    process = subprocess.Popen([sys.executable, str(SCRIPTED), str(port), *arguments])
     try:
         for _ in range(100):
             try:
@@ -46,10 +48,16 @@ def scripted() -> Iterator[Scripted]:
                 break
             except OSError:
                 time.sleep(0.05)
-        yield Scripted(f"http://127.0.0.1:{port}")
+        yield Scripted(f"{scheme}://127.0.0.1:{port}")
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.fixture
+def scripted() -> Iterator[Scripted]:
+    with serving() as server:
+        yield server
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from rightsizer.hosts.trust import Tls
 from rightsizer.inventory import Placement
 
 
@@ -42,6 +43,8 @@ class Launch:
     before: tuple[str, ...] | None = None
     after: tuple[str, ...] | None = None
     """Commands run around the trial of a server at a URL."""
+    tls: Tls | None = None
+    """For an https URL: what to trust beside, or instead of, the system's certificates."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Endpoint:
     """A server that is ready. `url` is scheme, host and port, and a base path where given."""
 
     url: str
+    tls: Tls | None = None
 
 
 @dataclass(frozen=True)

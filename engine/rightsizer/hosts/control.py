@@ -14,6 +14,8 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
+from rightsizer.hosts.trust import Tls, trust_of
+
 KEPT_BYTES = 65536
 
 
@@ -33,7 +35,9 @@ class ProbeReply:
     """Where a redirect points to."""
 
 
-def why_not_ready(url: str, path: str | None, timeout_s: float) -> str | None:
+def why_not_ready(
+    url: str, path: str | None, timeout_s: float, tls: Tls | None = None
+) -> str | None:
     """What keeps a server from answering GET with 200, None if nothing does. The body is not read.
 
     Without a path: from accepting a TCP connection.
@@ -44,7 +48,7 @@ def why_not_ready(url: str, path: str | None, timeout_s: float) -> str | None:
             return None
         # The body is not read: it may have no end.
         with (
-            _client(timeout_s) as client,
+            _client(timeout_s, tls) as client,
             client.stream("GET", url.rstrip("/") + path) as response,
         ):
             status = response.status_code
@@ -62,6 +66,7 @@ def send_probe(
     body: bytes,
     content_type: str,
     timeout_s: float,
+    tls: Tls | None = None,
 ) -> ProbeReply:
     """One request within `timeout_s`, in all, as the measured client would send it.
 
@@ -74,7 +79,7 @@ def send_probe(
 
     def send() -> None:
         try:
-            replies.append(_send(url.rstrip("/") + path, method, merged, body, timeout_s))
+            replies.append(_send(url.rstrip("/") + path, method, merged, body, timeout_s, tls))
         except Exception as error:  # raised again below, in the caller's thread
             replies.append(error)
 
@@ -94,9 +99,14 @@ def send_probe(
 
 
 def _send(
-    url: str, method: str, headers: Mapping[str, str], body: bytes, timeout_s: float
+    url: str,
+    method: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    timeout_s: float,
+    tls: Tls | None,
 ) -> ProbeReply:
-    with _client(timeout_s) as client:
+    with _client(timeout_s, tls) as client:
         begin_s = time.perf_counter()  # making the client is not the server's time
         request = client.build_request(method, url, headers=dict(headers), content=body)
         if "accept-encoding" not in headers:  # the measured client accepts none
@@ -132,18 +142,18 @@ def _address(url: str) -> tuple[str, int]:
     return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def _client(timeout_s: float) -> httpx.Client:
+def _client(timeout_s: float, tls: Tls | None) -> httpx.Client:
     # A proxy of the user's environment is not the way to a server on this machine.
     return httpx.Client(
         timeout=timeout_s,
         trust_env=False,
         follow_redirects=False,
-        verify=_trust(),
+        verify=_trust(tls),
         headers={"user-agent": "rightsizer"},
     )
 
 
 @cache
-def _trust() -> ssl.SSLContext:
-    """The system's certificates, as the measured client trusts them; slow to load."""
-    return ssl.create_default_context()
+def _trust(tls: Tls | None) -> ssl.SSLContext:
+    """What the measured client trusts; slow to load."""
+    return trust_of(tls)

@@ -64,7 +64,7 @@ class ProcessServer:
     def __init__(self, owner: GuardedOwner, launch: Launch, url: str, port: int | None) -> None:
         """`port` is where its own processes must listen; None: it is not ours."""
         self._owner, self._launch, self._port = owner, launch, port
-        self._endpoint = Endpoint(url)
+        self._endpoint = Endpoint(url, launch.tls)
         self._begin_s = time.monotonic()
         self.ready_s = 0.0
 
@@ -93,7 +93,8 @@ class ProcessServer:
     def wait_ready(self, tick: Callable[[], None]) -> None:
         """Until it answers; raises TrialFailed when it ends first, or takes too long."""
         ended_first = "the server ended before it was ready"
-        with Readiness(self._endpoint.url, self._launch.ready_path) as readiness:
+        launch = self._launch
+        with Readiness(self._endpoint.url, launch.ready_path, launch.tls) as readiness:
             while True:
                 tick()
                 self._check(Reason.EXITED_AT_START, ended_first)

@@ -7,6 +7,7 @@ import time
 from types import TracebackType
 
 from rightsizer.hosts.control import why_not_ready
+from rightsizer.hosts.trust import Tls
 
 REPLY_S = 5.0
 """What one question may take: a server that is loading answers late."""
@@ -20,9 +21,9 @@ class Readiness:
     So neither a slow answer nor a slow name server holds up whoever waits.
     """
 
-    def __init__(self, url: str, path: str | None) -> None:
+    def __init__(self, url: str, path: str | None, tls: Tls | None = None) -> None:
         """`path` must answer 200; without one, a connection must be accepted."""
-        self._url, self._path = url, path
+        self._url, self._path, self._tls = url, path, tls
         self._ready, self._left = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._ask, daemon=True, name="readiness")
         self.since_s = 0.0
@@ -49,7 +50,7 @@ class Readiness:
     def _ask(self) -> None:
         wait_s = POLL_S
         while not self._left.is_set():
-            why_not = why_not_ready(self._url, self._path, REPLY_S)
+            why_not = why_not_ready(self._url, self._path, REPLY_S, self._tls)
             if why_not is None:
                 self.since_s = time.monotonic()
                 self._ready.set()

@@ -203,6 +203,7 @@ def _probe(endpoint: Endpoint, request: Request, body: Body) -> float:
             body=body.content,
             content_type=body.content_type,
             timeout_s=request.timeout_s,
+            tls=endpoint.tls,
         )
     except ProbeError as error:
         failed = TrialFailed(Reason.PROBE_REFUSED, f"{refused}: {error}")
@@ -251,6 +252,7 @@ def _write_order(
         bodies.append({"path": str(path), "content_type": body.content_type, "weight": body.weight})
     config = {
         "url": endpoint.url,
+        "tls": None if endpoint.tls is None else asdict(endpoint.tls),
         "method": request.method,
         "path": request.path,
         "headers": dict(request.headers),

@@ -25,10 +25,10 @@ from typing import Any
 
 import gevent
 import gevent.event
-from gevent import ssl as gssl
 from gevent.os import make_nonblocking, nb_read
 from locust.env import Environment
 
+from rightsizer.hosts.trust import Tls, trust_of
 from rightsizer.samples import Outcome
 from rightsizer.schedule import CAP_IN_FLIGHT, Step, arrivals
 from rightsizer.traffic import wire
@@ -62,7 +62,7 @@ class Generator:
     """Drives steps; owns the users, the gate they wait at, and open traffic's connections."""
 
     def __init__(self, order: dict[str, Any]) -> None:
-        self.target = Target.of(order["url"], trust_for(order["url"]))
+        self.target = Target.of(order["url"], trust_for(order["url"], order["tls"]))
         self.timeout_s: float = order["timeout_s"]
         self.seed: int = order["seed"]
         requests = [
@@ -302,9 +302,11 @@ class ArrivalUser(locust.User):
                 gevent.sleep(GATE_POLL_S)
 
 
-def trust_for(url: str) -> ssl.SSLContext | None:
+def trust_for(url: str, tls: dict[str, Any] | None) -> ssl.SSLContext | None:
     """Whom to trust at the URL; None without TLS."""
-    return gssl.create_default_context() if url.startswith("https:") else None
+    if not url.startswith("https:"):
+        return None
+    return trust_of(None if tls is None else Tls(**tls))
 
 
 def report(kind: str, **values: Any) -> None:

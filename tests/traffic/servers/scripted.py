@@ -1,6 +1,6 @@
 """A server that counts the request heads it reads and behaves as the path says.
 
-python scripted.py PORT
+python scripted.py PORT [CERTIFICATE KEY CLIENT_AUTHORITY]    with three files: TLS both ways
 POST /ok /slow?ms=N /status?code=N /empty /reset /never /drip /close /hangup /ended /garbage
      /text?say=...
 GET /count     {"heads": n}
@@ -8,6 +8,7 @@ GET /stall?s=N every later answer waits until N seconds from now
 """
 
 import json
+import ssl
 import sys
 import threading
 import time
@@ -95,4 +96,14 @@ class Server(ThreadingHTTPServer):
 
 
 if __name__ == "__main__":
-    Server(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+    server = Server(("127.0.0.1", int(sys.argv[1])), Handler)
+    if len(sys.argv) > 2:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(sys.argv[2], sys.argv[3])
+        context.load_verify_locations(sys.argv[4])
+        context.verify_mode = ssl.CERT_REQUIRED
+        # The handshake is done by the connection's own thread: a client may stall in it.
+        server.socket = context.wrap_socket(
+            server.socket, server_side=True, do_handshake_on_connect=False
+        )
+    server.serve_forever()
