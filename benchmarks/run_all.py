@@ -22,7 +22,14 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-BENCHES = ("server_overhead", "analysis_speed", "generator_ceiling", "step_rule", "search_truth")
+BENCHES = (
+    "server_overhead",
+    "analysis_speed",
+    "generator_ceiling",
+    "step_rule",
+    "search_truth",
+    "against_mlrsearch",
+)
 PACKAGES = ("rightsizer", "locust", "gevent", "numpy", "pandas")
 
 
