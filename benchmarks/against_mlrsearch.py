@@ -31,8 +31,8 @@ from truth_servers import SERVERS
 from virtual_traffic import Case, search
 
 TRIALS = 12
-"""The budget holds so many trials, each of which decides on its load: the kindest of three that were
-tried to MLRsearch (12 and 1, 20 and 2, 40 and 6)."""
+"""The budget holds so many trials, each of which decides on its load. The kindest to MLRsearch of
+three that were tried (12 and 1, 20 and 2, 40 and 6)."""
 TRIALS_FOR_LOAD = 1
 RANGE = (0.01, 1.2)
 UNIT = 1e6
