@@ -74,6 +74,7 @@ ONLY_IN = {
     "locust": {"traffic.locustfile"},
     "gevent": {
         "traffic.locustfile",
+        "traffic.generator",
         "traffic.lines",
         "traffic.deadlines",
         "traffic.alarm",

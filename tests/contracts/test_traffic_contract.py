@@ -148,6 +148,13 @@ class TestLocustTraffic(TrafficContract):
             yield session
 
 
+@pytest.mark.server
+class TestLocustTrafficOfTwoWorkers(TestLocustTraffic):
+    @pytest.fixture
+    def traffic(self) -> Traffic:
+        return LocustTraffic(workers=2)
+
+
 def opening(
     traffic: Traffic, endpoint: Endpoint, folder: Path, owner: FakeOwner | GuardedOwner
 ) -> AbstractContextManager[Session]:

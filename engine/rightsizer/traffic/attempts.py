@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,8 @@ CONTENT_EVERY_NS = NS_PER_S
 CONTENT_KEPT = 200
 """Replies kept for a look at their content once the step has drained."""
 STEP_SHIFT = 40
-"""A request's id: the step's index, then (in 10 hex digits) its number in the step."""
+"""A request's id: the step's index, then (in 10 hex digits) its number in the step; the workers
+take turns in the numbers."""
 
 
 @dataclass(slots=True, eq=False)
@@ -42,6 +44,8 @@ class Attempts:
 
     def __init__(self, order: dict[str, Any], requests: Sequence[Outgoing]) -> None:
         self._seed: int = order["seed"]
+        self._worker: int = order["worker"]
+        self._turns = 1
         self._check = wire.check_of(order["check"])
         self._weights = [body["weight"] for body in order["bodies"]]
         self._requests = requests
@@ -52,11 +56,16 @@ class Attempts:
         self.recorder = Recorder(Path(order["samples"]))
         self.in_flight: set[Attempt] = set()
 
-    def begin_step(self, index: int) -> None:
-        """The payload sequence depends on the seed and the step alone: it can be replayed."""
+    def begin_step(self, index: int, turns: int) -> None:
+        """The payload sequence depends on the seed and the step alone: it can be replayed.
+
+        So many workers take turns in it.
+        """
+        self._turns = turns
         self._step = index
-        self._next_id = index << STEP_SHIFT
-        self._payloads = payload_sequence(self._weights, self._seed, index)
+        self._next_id = (index << STEP_SHIFT) + self._worker
+        sequence = payload_sequence(self._weights, self._seed, index)
+        self._payloads = islice(sequence, self._worker, None, turns)
         self._kept = []
         self.recorder.begin_step()
 
@@ -69,7 +78,7 @@ class Attempts:
         start_ns = time.monotonic_ns()
         attempt = Attempt(due_ns or start_ns, start_ns, payload, user)
         self.in_flight.add(attempt)
-        self._next_id += 1
+        self._next_id += self._turns
         reply = connection.send(self._requests[payload], self._next_id, start_ns)
         if attempt.written_off:
             return reply
