@@ -21,6 +21,7 @@ from rightsizer.events import JobEnded, JobStarted, StepEnded, StepProgress, Tri
 from rightsizer.inventory import Machine
 from rightsizer.jobs import resume, run
 from rightsizer.loading import list_stored, load
+from rightsizer.report.table import result_table
 from rightsizer.stop_switch import StopSwitch
 from rightsizer.store import Store
 from rightsizer.traffic.fake import FakeServer
@@ -408,3 +409,35 @@ def test_every_kind_of_traffic_has_its_basis_and_kind(tmp_path: Path, traffic, b
     assert {(row.basis, row.max_kind) for row in job.recommendations} == {(basis, kind)}
     if basis == "open":
         assert job.recommendations[0].max_invocations_per_min == pytest.approx(300, rel=0.02)
+
+
+OWN_SERVERS = JOB.replace(
+    """  - instance_type: local.1cpu
+    environment: {SPEED: ["slow", "fast"]}
+""",
+    """  - {instance_type: local.1cpu, environment: {SPEED: fast}}
+  - {instance_type: local.1cpu, environment: {SPEED: fast}, command: [other, "{port}"]}
+""",
+)
+
+
+def test_candidates_that_differ_in_their_command_can_be_told_apart(tmp_path: Path):
+    job = run(write_job(tmp_path, OWN_SERVERS), outside=fake_outside())
+    table = result_table(job, None)
+    assert table.count("[other {port}]") == 1
+    for width in (60, 100, 200):
+        assert "[other" in result_table(job, width)
+
+
+def test_an_interrupt_from_python_leaves_a_stopped_job_and_no_running_trial(tmp_path: Path):
+    def interrupt(event: object) -> None:
+        if isinstance(event, StepEnded):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(write_job(tmp_path), outside=fake_outside(), on_event=interrupt)
+    [line] = list_stored()
+    assert line.status == "stopped"
+    [trial] = load(line.id).trials
+    assert trial.state is TrialState.INTERRUPTED
+    assert resume(line.id, outside=fake_outside()).status == "completed"

@@ -114,6 +114,12 @@ def test_saturation_keeps_within_its_budget():
     assert steps.ask().duration_s == 4.0
 
 
+def test_saturation_ends_where_enough_is_reached():
+    policy = Saturate(120.0, StopSpec(max_invocations_per_min=1000.0))
+    assert users_asked(policy, [10, 20, 40, 80]) == [1, 2]
+    assert policy.stopped_early
+
+
 def test_the_traffic_decides_the_policy():
     saturate = SaturateTraffic(type="saturate", budget_s=20.0)
     assert isinstance(policy_for(saturate, (), StopSpec(), LimitSpec()), Saturate)

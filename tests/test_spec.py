@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from pydantic import ValidationError
 from rightsizer.errors import ExitCode, ProblemsError
 from rightsizer.placeholders import fill, names_in
 from rightsizer.spec import (
@@ -12,6 +13,7 @@ from rightsizer.spec import (
     PhaseSpec,
     PhasesTraffic,
     RateTraffic,
+    RequestSpec,
     SaturateTraffic,
     SearchTraffic,
     SecretRef,
@@ -738,3 +740,37 @@ def test_a_header_that_would_write_others_is_refused(refusals, old, new):
     assert text != full()
     [problem] = refusals(text)
     assert "should match pattern" in problem
+
+
+@pytest.mark.parametrize(
+    ("server", "said"),
+    [
+        ("url: http://127.0.0.1:99999", "no address: Port out of range"),
+        ("url: http://127.0.0.1:abc/", "no address: Port could not be cast"),
+        ("url: ftp://127.0.0.1/", "must begin with http://"),
+        ("url: http:///nowhere", "must begin with http://"),
+        ("url: http://127.0.0.1/?x=1", "a query belongs to request.path"),
+    ],
+)
+def test_an_address_that_cannot_be_called_is_refused(refusals, server, said):
+    text = job(server=f"server: {{{server}, protocol: raw}}")
+    assert any(said in problem for problem in refusals(text))
+
+
+@pytest.mark.parametrize("name", ["Content-Length", "transfer-encoding", "Connection"])
+def test_headers_that_frame_a_request_are_refused(name):
+    with pytest.raises(ValidationError, match="client's own"):
+        RequestSpec.model_validate({"headers": {name: "5"}})
+
+
+@pytest.mark.parametrize(
+    "traffic",
+    [
+        "{type: stairs, users_per_step: 1, steps: 1000000000, duration_s: 60}",
+        "{type: rate, per_s: 1.0e+300}",
+        "{type: users, users: 1, duration_s: 1.0e+12}",
+        "{type: phases, phases: [{initial_users: 1, spawn_rate_per_min: 1.0e+9, duration_s: 60}]}",
+    ],
+)
+def test_absurd_sizes_are_refused_at_once(refusals, traffic):
+    assert refusals(job(traffic=f"traffic: {traffic}"))

@@ -14,6 +14,7 @@ from rightsizer.placeholders import KNOWN, names_in
 DEFAULT_JOB_S = 7200.0
 DEFAULT_TRAFFIC_S = 60.0
 """`duration_s` of users and rate, `budget_s` of saturate and search."""
+MOST_SPAWNED = 1000
 MOST_CONFIRM_RATIO = 0.95
 """Of a search's budget. A soak's confirmation is most of it."""
 
@@ -116,6 +117,12 @@ def _traffic_contradictions(data: dict[str, Any]) -> list[Problem]:
     if _number(length) and _number(job_s) and length > job_s:
         message = f"traffic of {length:g} s is longer than the job's limits.duration_s {job_s:g} s"
         problems.append(Problem(("traffic",), f"{message}; shorten it or raise the limit"))
+    for i, phase in enumerate(_list(traffic, "phases")):
+        if isinstance(phase, dict):
+            rate, phase_s = phase.get("spawn_rate_per_min"), phase.get("duration_s")
+            if _number(rate) and _number(phase_s) and rate * phase_s / 60 > MOST_SPAWNED:
+                message = f"spawns {rate * phase_s / 60:.3g} users; {MOST_SPAWNED} is the most"
+                problems.append(Problem(("traffic", "phases", i, "spawn_rate_per_min"), message))
     confirm_s, budget_s = traffic.get("confirm_s"), traffic.get("budget_s", DEFAULT_TRAFFIC_S)
     if _number(confirm_s) and _number(budget_s) and confirm_s > MOST_CONFIRM_RATIO * budget_s:
         message = f"confirm_s {confirm_s:g} leaves too little of budget_s {budget_s:g} to search in"

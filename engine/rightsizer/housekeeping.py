@@ -58,8 +58,8 @@ def collect(*, store: str | Path | None = None) -> list[str]:
 
 def _collect_job(store: Store, stored: StoredJob) -> list[str]:
     done = []
+    interrupt_orphans(store, stored.id)
     if stored.status in ("pending", "running", "stopping"):
-        interrupt_orphans(store, stored.id)
         store.set_status(stored.id, "stopped")
         done.append(f"{stored.id}: its engine is gone; marked stopped (resume finishes it)")
     folder = store.job_dir(stored.id)

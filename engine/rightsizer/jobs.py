@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -140,13 +140,21 @@ def _run_owned(
         store.set_status(stored.id, "running")
         say = _speaker(store, stored.id, on_event)
         status, why = "failed", "the engine failed"
+        whole = False
         try:
             _measure(store, stored, prepared, outside, switch, say)
             status, why = _ending(switch, limit_s)
+            whole = True
         except RightsizerError as error:
             why = str(error)
             raise
+        except KeyboardInterrupt:
+            status, why = "stopped", "the job was stopped"
+            raise
         finally:
+            if not whole:
+                with suppress(RightsizerError):  # the disk may be what failed
+                    interrupt_orphans(store, stored.id)
             shutil.rmtree(store.job_dir(stored.id) / "model", ignore_errors=True)
             store.set_status(stored.id, status, cut_short=why)
             say(events.JobEnded(stored.id, status, time.monotonic() - begin_s))

@@ -91,6 +91,9 @@ class Rejection:
     environment: Mapping[str, str]
     reason: str
     detail: str
+    command: tuple[str, ...] | None = None
+    """Of a candidate that brings its own."""
+    log_tail: str = ""
 
 
 def cost_per_inference_usd(per_hour_usd: float, max_per_min: float) -> float:
@@ -244,10 +247,20 @@ def _rejection(trial: TrialRecord) -> Rejection:
     if trial.reason is not None:
         reason, detail = trial.reason.value, trial.detail
     elif trial.figures is not None:
-        reason, detail = "limit-unmet", trial.figures.limit_detail
+        codes = {doubt.code for doubt in trial.figures.doubts}
+        reason = "budget-too-short" if "budget-too-short" in codes else "limit-unmet"
+        detail = trial.figures.limit_detail
     else:
         reason, detail = trial.state.value, trial.detail
-    return Rejection(trial.candidate.instance_type, trial.candidate.environment, reason, detail)
+    candidate = trial.candidate
+    return Rejection(
+        candidate.instance_type,
+        candidate.environment,
+        reason,
+        detail,
+        candidate.command,
+        trial.log_tail,
+    )
 
 
 def _order(row: Recommendation, target: TargetSpec | None) -> tuple[float, ...]:

@@ -46,7 +46,7 @@ def policy_for(
     if isinstance(traffic, SearchTraffic) and limit.latency_ms is not None:
         return MaximumSearch(traffic, limit)
     if isinstance(traffic, SaturateTraffic | SearchTraffic):
-        return Saturate(traffic.budget_s)
+        return Saturate(traffic.budget_s, stop)
     return PlannedSteps(steps, stop)
 
 
@@ -100,9 +100,9 @@ class PlannedSteps:
 class Saturate:
     """Closed users 1, 2, 4, 8 ... until throughput is flat or the budget is used up."""
 
-    stopped_early = False
-
-    def __init__(self, budget_s: float) -> None:
+    def __init__(self, budget_s: float, stop: StopSpec | None = None) -> None:
+        self.stopped_early = False
+        self._enough_per_min = stop.max_invocations_per_min if stop else None
         self._left_s = budget_s
         self._step_s = min(SATURATE_STEP_S, budget_s / 2)
         self._users = 0
@@ -118,7 +118,7 @@ class Saturate:
     def ask(self) -> Step | None:
         """Twice the users, while there is budget and something to gain."""
         enough = plateau(self._rates) or not self._answered
-        if enough or self._left_s < self._step_s - 1e-9:
+        if enough or self.stopped_early or self._left_s < self._step_s - 1e-9:
             return None
         self._users = max(1, 2 * self._users)
         self._left_s -= self._step_s
@@ -133,3 +133,5 @@ class Saturate:
         """Remembers the throughput."""
         self._rates.append(figures.achieved_per_s)
         self._answered = figures.requests.succeeded > 0
+        if self._enough_per_min is not None:
+            self.stopped_early = per_min(figures.achieved_per_s) >= self._enough_per_min

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, WithJsonSchema
 
 from rightsizer.contradictions import DEFAULT_JOB_S, DEFAULT_TRAFFIC_S, contradictions
 from rightsizer.documents import Document, Strict, WrittenInt, problems_of, read_document
@@ -15,6 +16,8 @@ from rightsizer.trace_numbers import counts_per_min, instants_s, numbers_schema,
 NAME_PATTERN = r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,63}$"
 
 PositiveFloat = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, le=7 * 86400)]
+"""A week at most: more is a slip of the pen, and overflows timers."""
 PositiveInt = Annotated[int, Field(ge=1)]
 
 
@@ -66,8 +69,33 @@ def _swept_values(value: Any) -> tuple[str, ...]:
     return tuple(values)
 
 
+def _checked_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f"no address: {error}; give http://HOST:PORT/") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise ValueError(
+            "must begin with http:// or https:// and a host, as in http://10.0.0.5:8000/"
+        )
+    if parts.query or parts.fragment:
+        raise ValueError("is the base of all requests; a query belongs to request.path")
+    return url
+
+
+def _free_header(name: str) -> str:
+    if name.lower() in FRAMING_HEADERS:
+        raise ValueError(f"{name} is the client's own to set; remove it")
+    return name
+
+
+Address = Annotated[str, AfterValidator(_checked_url)]
+FRAMING_HEADERS = ("content-length", "transfer-encoding", "connection")
 _STRING = {"type": ["string", "integer"]}
-HeaderName = Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]
+HeaderName = Annotated[
+    str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"), AfterValidator(_free_header)
+]
 # Printable ASCII: a line break would write headers of its own.
 HeaderValue = Annotated[str, Field(pattern=r"^[ -~]+$")]
 EnvironmentName = Annotated[str, Field(pattern=r"^[^=\x00]+$")]
@@ -135,7 +163,7 @@ class ServerSpec(Strict):
 
     command: tuple[str, ...] | None = Field(default=None, strict=False, min_length=1)
     image: str | None = None
-    url: str | None = Field(default=None, pattern=r"^https?://[^\s/]+")
+    url: Address | None = None
     tls: TlsSpec | None = None
     hooks: HooksSpec = HooksSpec()
     port: int | None = Field(default=None, ge=1, le=65535)
@@ -145,8 +173,8 @@ class ServerSpec(Strict):
     response: ResponseSpec = ResponseSpec()
     environment: dict[EnvironmentName, FixedValue] = {}
     ready_path: str | None = Field(default=None, pattern=r"^/\S*$")
-    ready_timeout_s: PositiveFloat = 120.0
-    request_timeout_s: PositiveFloat = 10.0
+    ready_timeout_s: Seconds = 120.0
+    request_timeout_s: Seconds = 10.0
 
 
 class PayloadSpec(Strict):
@@ -171,7 +199,7 @@ class PhaseSpec(Strict):
 
     initial_users: PositiveInt
     spawn_rate_per_min: float = Field(default=0.0, ge=0)
-    duration_s: PositiveFloat
+    duration_s: Seconds
 
 
 class PhasesTraffic(Strict):
@@ -186,8 +214,8 @@ class StairsTraffic(Strict):
 
     type: Literal["stairs"]
     users_per_step: PositiveInt
-    steps: PositiveInt
-    duration_s: PositiveFloat
+    steps: Annotated[int, Field(ge=1, le=1000)]
+    duration_s: Seconds
 
 
 class UsersTraffic(Strict):
@@ -195,14 +223,14 @@ class UsersTraffic(Strict):
 
     type: Literal["users"]
     users: PositiveInt
-    duration_s: PositiveFloat = DEFAULT_TRAFFIC_S
+    duration_s: Seconds = DEFAULT_TRAFFIC_S
 
 
 class RateTraffic(Strict):
     """Open traffic on an absolute schedule, whatever the server does: a rate, or a trace."""
 
     type: Literal["rate"]
-    per_s: PositiveFloat | None = None
+    per_s: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
     arrivals: Literal["poisson", "constant", "gamma"] = "poisson"
     cv: float | None = Field(default=None, ge=0.01, le=10)
     """Coefficient of variation of the gaps of gamma arrivals: 1 is Poisson, 0 were constant."""
@@ -218,7 +246,7 @@ class RateTraffic(Strict):
         numbers_schema("integer"),
     ] = None
     """A trace, instead of `per_s`: FILE of requests per minute, one a line, or a list of them."""
-    duration_s: PositiveFloat = DEFAULT_TRAFFIC_S
+    duration_s: Seconds = DEFAULT_TRAFFIC_S
     """Of a trace: its own length unless given."""
 
 
@@ -226,15 +254,15 @@ class SaturateTraffic(Strict):
     """Closed traffic, more users until throughput is flat; takes no latency limit."""
 
     type: Literal["saturate"]
-    budget_s: PositiveFloat = DEFAULT_TRAFFIC_S
+    budget_s: Seconds = DEFAULT_TRAFFIC_S
 
 
 class SearchTraffic(Strict):
     """Open traffic placed by the engine: the highest rate within the limit."""
 
     type: Literal["search"] = "search"
-    budget_s: PositiveFloat = DEFAULT_TRAFFIC_S
-    confirm_s: PositiveFloat | None = None
+    budget_s: Seconds = DEFAULT_TRAFFIC_S
+    confirm_s: Seconds | None = None
     """Of the budget, for the confirmation; 600 makes it a soak."""
 
 
@@ -273,7 +301,7 @@ class LimitsSpec(Strict):
 
     max_trials: PositiveInt = 20
     max_parallel_trials: PositiveInt = 1
-    duration_s: PositiveFloat = DEFAULT_JOB_S
+    duration_s: Seconds = DEFAULT_JOB_S
 
 
 class JobSpec(Strict):

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from rightsizer import events
 from rightsizer.analysis.excess import Floats
 from rightsizer.analysis.steps import count, judge_steps
@@ -25,7 +27,7 @@ from rightsizer.hosts.base import Host, Launch, Server
 from rightsizer.judging import analyse, conditions_of, state_by_figures
 from rightsizer.plan import Plan, PlannedTrial
 from rightsizer.protocols import Request
-from rightsizer.samples import Samples, read_samples
+from rightsizer.samples import Outcome, Samples, read_samples
 from rightsizer.schedule import Step
 from rightsizer.search import StepPolicy, policy_for
 from rightsizer.spec import JobSpec
@@ -121,6 +123,7 @@ class Trial:
                 label=self.planned.candidate.label,
                 host=self.planned.host.name,
                 left_s=self._left_s(),
+                starts_server=self.context.spec.server.url is None,
             )
         )
         ended: TrialEnded | None = None
@@ -229,9 +232,10 @@ class Trial:
         crash = _crash_of(server)
         if crash is not None:
             return crash
-        if stop is None and (figures.requests.succeeded or self.parts.control.level()):
+        after = _since_the_last_answer(samples)
+        if stop is None and (not len(after) or self.parts.control.level()):
             return None
-        return self._silent(server, stop, samples)
+        return self._silent(server, stop, after)
 
     def _latencies(self, step: Step, before: int, committed: int) -> Floats:
         """Of the running step, ms, as far as they are settled; for `StepPolicy.look`."""
@@ -242,7 +246,7 @@ class Trial:
     def _silent(
         self, server: Server, hung: TrialEnded | None, samples: Samples
     ) -> TrialEnded | None:
-        """Why no invocation succeeded: errors, a server that is gone, or one overloaded."""
+        """Why no invocation succeeded any more: errors, a server that is gone, or an overload."""
         requests = count(samples)
         if requests.failed >= requests.timed_out + requests.unfinished:
             if hung is None:
@@ -253,7 +257,7 @@ class Trial:
         try:
             self.parts.traffic.probe(server.endpoint, one, lambda: None)
         except TrialFailed as error:
-            detail = f"no invocation succeeded in a step, and afterwards {error.detail}"
+            detail = f"no invocation succeeded at a step's end, and afterwards {error.detail}"
             return TrialFailed(Reason.HUNG, detail)
         return None
 
@@ -317,6 +321,18 @@ def _without_secrets(ended: TrialEnded, secrets: frozenset[str]) -> TrialEnded:
         ended.detail = ended.detail.replace(secret, "***")
         ended.log_tail = ended.log_tail.replace(secret, "***")
     return ended
+
+
+def _since_the_last_answer(samples: Samples) -> Samples:
+    """What ended after the step's last invocation, if anything timed out there; else nothing.
+
+    Users in a loop wait for a server that has died: it costs them a time-out or two, no more.
+    """
+    succeeded = samples["outcome"] == Outcome.SUCCEEDED
+    after: Samples = samples[samples["end_ns"] > samples["end_ns"][succeeded].max(initial=0)]
+    waited = np.isin(after["outcome"], (Outcome.TIMED_OUT, Outcome.UNFINISHED))
+    whole = not succeeded.any() or bool(waited.any())
+    return after if whole else np.empty(0, dtype=samples.dtype)
 
 
 def _as_long_as_it_was(record: StepRecord) -> StepRecord:

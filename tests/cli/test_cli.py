@@ -117,8 +117,17 @@ def test_a_traceback_only_with_verbose(tmp_path):
     ("arguments", "code"),
     [(["nope"], 2), (["show"], 2), (["show", "none"], 2), (["run"], 2), (["stop", "none"], 2)],
 )
-def test_wrong_usage_is_exit_code_2(arguments, code):
-    assert rightsizer(*arguments).returncode == code
+def test_wrong_usage_is_one_line_and_exit_code_2(arguments, code):
+    done = rightsizer(*arguments)
+    assert done.returncode == code
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("error: ")
+
+
+def test_a_reader_that_goes_away_is_no_bug():
+    script = 'set -o pipefail; "$0" instance-types | true'
+    command = Path(sys.executable).parent / "rightsizer"
+    assert subprocess.run(["bash", "-c", script, command], check=False).returncode == 0
 
 
 def test_an_unwritable_store_is_exit_code_4(tmp_path):

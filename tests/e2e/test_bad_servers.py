@@ -181,3 +181,23 @@ def test_a_server_that_stops_working_after_its_first_step(tmp_path, write_job, r
     assert (code, trial["state"], trial["reason"]) == (6, "failed", reason)
     assert document["recommendations"] == []
     assert trial["requests"]["succeeded"] > 300
+
+
+def test_a_hang_near_the_end_of_a_step_is_not_taken_for_a_slow_second(
+    tmp_path, write_job, rightsizer
+):
+    server = tmp_path / "server.py"
+    server.write_text(
+        LOADING.replace(
+            "        self.send_response(200 if time.monotonic() - BEGIN > 2 else 503)\n",
+            "        if time.monotonic() - BEGIN > 7:\n            time.sleep(3600)\n"
+            "        self.send_response(200)\n",
+        )
+    )
+    job = write_job(server=server, traffic="{type: users, users: 1, duration_s: 8}")
+    job.write_text(job.read_text().replace("  ready_path: /count\n", ""))
+    code, document, trial = measured(rightsizer, job)
+    assert (code, trial["state"], trial["reason"]) == (6, "failed", "hung")
+    assert "afterwards" in trial["detail"]
+    assert trial["requests"]["succeeded"] > 100
+    assert document["recommendations"] == []

@@ -81,3 +81,8 @@ def test_counting_knows_one_from_many():
 )
 def test_a_number_given_by_the_user_reads_as_given(value, text):
     assert given(value) == text
+
+
+def test_a_candidate_that_brings_its_own_server_is_told_by_its_command():
+    assert label("local.1cpu", {}, ["python", "b.py"]) == "local.1cpu [python b.py]"
+    assert label("local.1cpu", {}, None) == "local.1cpu"

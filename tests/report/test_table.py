@@ -148,7 +148,7 @@ def test_rejected_candidates_stand_below_with_reason_and_detail_on_one_line():
     text = result_table(make_job(), None)
     assert (
         "  local.1cpu OMP_NUM_THREADS=2 TF_ENABLE_ONEDNN_OPTS=1: crashed: the server ended with "
-        "signal SIGSEGV at 3 users fatal: [bold]boom[/]\n"
+        "signal SIGSEGV at 3 users fatal: [bold]boom[/]; its log ends: loading | fatal: boom\n"
     ) in text
     assert "\x1b" not in text
 

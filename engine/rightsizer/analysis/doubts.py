@@ -245,7 +245,7 @@ def below_floor(unloaded_ms: float, limit_ms: float) -> Doubt:
 
 def budget_too_short(wanted_s: float) -> Doubt:
     """The open steps do not say where the maximum is."""
-    message = "the budget was too short for a maximum: too few independent requests beyond it"
+    message = "the budget was too short for a maximum: too few independent requests near it"
     next_step = f"allow about {duration(wanted_s)} of open traffic (budget_s)"
     return Doubt("budget-too-short", "blocks", message, next_step, {"wanted_s": wanted_s})
 

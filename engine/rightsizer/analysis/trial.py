@@ -95,7 +95,7 @@ def judge_trial(
         cpu_utilization_percent=None if best is None else best.cpu_utilization_percent,
         memory_utilization_percent=None if best is None else best.memory_utilization_percent,
         curve=_curve(steps),
-        limit_detail="" if best is not None else _why_none(steps, limit),
+        limit_detail="" if best is not None else _why_no_maximum(steps, limit, found),
         doubts=tuple(found),
     )
 
@@ -156,6 +156,11 @@ def _curve(steps: Sequence[StepFigures]) -> tuple[CurvePoint, ...]:
         CurvePoint(s.achieved_per_s, s.p50_ms, s.p95_ms, s.p99_ms, s.cpu_utilization_percent)
         for s in valid
     )
+
+
+def _why_no_maximum(steps: Sequence[StepFigures], limit: LimitSpec, found: Sequence[Doubt]) -> str:
+    short = next((doubt for doubt in found if doubt.code == "budget-too-short"), None)
+    return _why_none(steps, limit) if short is None else f"{short.message}; {short.next_step}"
 
 
 def _why_none(steps: Sequence[StepFigures], limit: LimitSpec) -> str:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 import traceback
+from typing import Any
 
 import typer
 
 from rightsizer.cli import gc, instance_types, listing, measure, plan, resume, run, show, stop
 from rightsizer.errors import ExitCode, RightsizerError
+
+# Typer brings a click of its own, or uses the installed one: this is the right one's UsageError.
+UsageMistake: Any = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
     name="rightsizer",
@@ -30,6 +35,13 @@ app.command("gc")(gc.gc)
 app.command("instance-types")(instance_types.instance_types)
 
 
+def run_verb(arguments: list[str]) -> None:
+    """The verb, without Typer's own way to end: it takes a reader gone for an error of ours."""
+    command = typer.main.get_command(app)
+    with command.make_context("rightsizer", arguments) as context:
+        command.invoke(context)
+
+
 def main() -> None:
     """Run the command line; every error is one line on standard error, with its exit code."""
     verbose = "--verbose" in sys.argv
@@ -38,7 +50,17 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        app(standalone_mode=True)
+        run_verb(sys.argv[1:] or ["--help"])
+        sys.stdout.flush()
+    except typer.Exit as ended:
+        sys.exit(ended.exit_code)
+    except UsageMistake as error:
+        verb = error.ctx.command_path if error.ctx is not None else "rightsizer"
+        what = " ".join(error.format_message().split()).rstrip(".")
+        print(f"error: {what}; see {verb} --help", file=sys.stderr)
+        sys.exit(ExitCode.USAGE)
+    except typer.Abort:
+        sys.exit(ExitCode.INTERRUPTED)
     except RightsizerError as error:
         if verbose:
             traceback.print_exc()
@@ -46,8 +68,8 @@ def main() -> None:
             print(f"error: {line}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        # The reader of our output went away (`| head`); nothing is left to say.
-        sys.stderr.close()
+        # The reader of our output went away (`| head`); what is left to say goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(ExitCode.OK)
     except Exception as error:
         if verbose:

@@ -52,7 +52,7 @@ def why_not_ready(
             client.stream("GET", url.rstrip("/") + path) as response,
         ):
             status = response.status_code
-    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         return _in_words(error, timeout_s)
     return None if status == 200 else f"status {status}"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from rightsizer.recommendation import Recommendation
 from rightsizer.report.entries import DOUBTS_A_ROW, worst_first
-from rightsizer.report.layout import variables
+from rightsizer.report.layout import own_command, variables
 from rightsizer.results import COLUMNS, Job, reference_row
 from rightsizer.units import ABSENT, hourly_usd, interval, milliseconds, significant, usd
 
@@ -25,7 +25,6 @@ _REFERENCE: dict[str, Callable[[Any], str]] = {
     "CostPerHour": hourly_usd,
     "CostPerInference": usd,
     "EndpointName": str,
-    "EnvironmentParameters": lambda environment: " ".join(variables(environment)) or ABSENT,
     "InitialInstanceCount": str,
     "InstanceType": str,
     "MaxInvocations": significant,
@@ -34,8 +33,15 @@ _REFERENCE: dict[str, Callable[[Any], str]] = {
 
 
 def _reference(header: str) -> Column:
+    if header == "EnvironmentParameters":
+        return Column(header, _settings)
     show = _REFERENCE[header]
     return Column(header, lambda job, row: show(reference_row(job, row)[header]))
+
+
+def _settings(job: Job, row: Recommendation) -> str:
+    """The variables, and the command of a candidate that brings its own."""
+    return " ".join([*variables(row.environment), *own_command(row.command)]) or ABSENT
 
 
 def fleet_interval(row: Recommendation) -> str:

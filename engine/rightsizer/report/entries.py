@@ -9,13 +9,16 @@ from rich.text import Text
 
 from rightsizer.analysis.figures import Doubt
 from rightsizer.effects import Effect
-from rightsizer.recommendation import Recommendation
+from rightsizer.recommendation import Recommendation, Rejection
 from rightsizer.report.layout import drawn, label, one_line, paragraph
 from rightsizer.results import Job
 from rightsizer.units import factor, factors
 
 DOUBTS_A_ROW = 2
 _SEVERITIES = ("blocks", "weakens", "note")
+
+LOG_LINES = 3
+"""Of a rejected candidate's server, shown with the reason; the file holds them all."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +90,18 @@ def rejected_entries(job: Job) -> tuple[Entry, ...]:
     """Each candidate that is no recommendation, and why."""
     return tuple(
         Entry(
-            label(row.instance_type, row.environment),
-            one_line(f"{row.reason}: {row.detail}" if row.detail else row.reason),
+            label(row.instance_type, row.environment, row.command),
+            one_line(f"{row.reason}: {row.detail}" if row.detail else row.reason)
+            + _last_words(row),
         )
         for row in job.rejected
     )
+
+
+def _last_words(row: Rejection) -> str:
+    """The last lines of the server's log, where it left any."""
+    lines = [one_line(line) for line in row.log_tail.splitlines() if line.strip()]
+    return f"; its log ends: {' | '.join(lines[-LOG_LINES:])}" if lines else ""
 
 
 def worst_first(doubts: Sequence[Doubt]) -> list[Doubt]:

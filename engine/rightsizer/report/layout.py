@@ -29,9 +29,16 @@ def variables(environment: Mapping[str, str]) -> list[str]:
     return [one_line(f"{key}={shlex.quote(value)}") for key, value in environment.items()]
 
 
-def label(instance_type: str, environment: Mapping[str, str]) -> str:
-    """`local.1cpu OMP_NUM_THREADS=1`."""
-    return " ".join([instance_type, *variables(environment)])
+def label(
+    instance_type: str, environment: Mapping[str, str], command: Sequence[str] | None = None
+) -> str:
+    """`local.1cpu OMP_NUM_THREADS=1`, and the command of a candidate that brings its own."""
+    return " ".join([instance_type, *variables(environment), *own_command(command)])
+
+
+def own_command(command: Sequence[str] | None) -> list[str]:
+    """`[python server.py]`; nothing for a candidate that runs the job's."""
+    return [] if command is None else [one_line(f"[{' '.join(command)}]")]
 
 
 def aligned(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

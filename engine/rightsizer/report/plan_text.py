@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from rightsizer.catalog import InstanceType
 from rightsizer.inventory import format_cpus
-from rightsizer.plan import Plan, PlannedTrial
+from rightsizer.plan import Candidate, Plan, PlannedTrial
 from rightsizer.report.cells import Columns, Lines, fold_one, table_text, width_of
 from rightsizer.report.entries import Entry, Section, section_text
-from rightsizer.report.layout import aligned, label, one_line, variables
+from rightsizer.report.layout import aligned, label, one_line, own_command, variables
 from rightsizer.report.sentence import promise
 from rightsizer.results import JobLine
 from rightsizer.spec import JobSpec
@@ -88,10 +88,7 @@ def _summary(plan: Plan, spec: JobSpec) -> str:
 
 
 def _sections(plan: Plan, spec: JobSpec) -> list[Section]:
-    refused = tuple(
-        Entry(label(r.candidate.instance_type, r.candidate.environment), one_line(r.why))
-        for r in plan.refused
-    )
+    refused = tuple(Entry(_label(r.candidate), one_line(r.why)) for r in plan.refused)
     sharing = {t.candidate.instance_type: None for t in plan.trials if t.placement.co_located}
     co_located = [
         Entry("co-located", f"{kind} shares a physical core with the generator") for kind in sharing
@@ -128,11 +125,15 @@ def _wanted(spec: JobSpec) -> list[Entry]:
     return found
 
 
+def _label(candidate: Candidate) -> str:
+    return label(candidate.instance_type, candidate.environment, candidate.command)
+
+
 def _trial_cells(trial: PlannedTrial) -> list[str]:
-    placement = trial.placement
+    candidate, placement = trial.candidate, trial.placement
     return [
-        trial.candidate.instance_type,
-        "\n".join(variables(trial.candidate.environment)),
+        candidate.instance_type,
+        "\n".join([*variables(candidate.environment), *own_command(candidate.command)]),
         trial.host.name,
         format_cpus(placement.server_cpus),
         format_cpus(placement.generator_cpus),

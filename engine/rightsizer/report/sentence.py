@@ -11,7 +11,7 @@ from rightsizer.recommendation import Recommendation
 from rightsizer.report.columns import price_basis
 from rightsizer.report.document import trial_folder
 from rightsizer.report.entries import worst_first
-from rightsizer.report.layout import filled, label, one_line, variables
+from rightsizer.report.layout import filled, label, one_line, own_command, variables
 from rightsizer.results import Job
 from rightsizer.spec import LimitSpec, TargetSpec
 from rightsizer.trials import TrialRecord
@@ -108,7 +108,7 @@ def _alone(job: Job, row: Recommendation) -> str:
 
 
 def _with_variables(row: Recommendation) -> str:
-    names = " ".join(variables(row.environment))
+    names = " ".join([*variables(row.environment), *own_command(row.command)])
     return f"{row.instance_type} with {names}" if names else row.instance_type
 
 
@@ -213,4 +213,5 @@ def _log(job: Job, trial: TrialRecord) -> str:
 
 
 def _name(trial: TrialRecord) -> str:
-    return label(trial.candidate.instance_type, trial.candidate.environment)
+    candidate = trial.candidate
+    return label(candidate.instance_type, candidate.environment, candidate.command)

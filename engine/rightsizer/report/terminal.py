@@ -17,7 +17,7 @@ from rightsizer.report.cells import (
 )
 from rightsizer.report.columns import fleet_interval, price_basis
 from rightsizer.report.entries import DOUBTS_A_ROW, worst_first
-from rightsizer.report.layout import variables
+from rightsizer.report.layout import own_command, variables
 from rightsizer.results import Job, reference_row
 from rightsizer.units import hourly_usd, milliseconds, significant, usd
 
@@ -90,13 +90,17 @@ def _head(title: str, *below: str) -> Lines:
     return [(title, "bold"), *((line, "dim") for line in below)]
 
 
+def _settings(row: Recommendation) -> list[str]:
+    return [*variables(row.environment), *own_command(row.command)]
+
+
 def _environment(row: Recommendation) -> Lines:
-    return [(line, "") for line in variables(row.environment)] or [("-", "dim")]
+    return [(line, "") for line in _settings(row)] or [("-", "dim")]
 
 
 def _configuration(row: Recommendation) -> Lines:
     first = f"{row.fleet.instance_count} x {row.instance_type}"
-    return [(first, _lead(row)), *((line, "") for line in variables(row.environment))]
+    return [(first, _lead(row)), *((line, "") for line in _settings(row))]
 
 
 def _lead(row: Recommendation) -> str:

@@ -13,8 +13,9 @@ from greenlet import getcurrent, greenlet
 from rightsizer.units import NS_PER_S
 
 TFD_TIMER_ABSTIME = 1
-READ, FIRST = 1, 2
-"""Of libev: the event, and the priority before which no other watcher is served."""
+READ = 1
+USUAL, FIRST = 0, 2
+"""Priorities of libev: among all others, or before any."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -22,7 +23,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class Alarm:
     """Wakes the one greenlet that waits for it; serves a step's whole length without a spin."""
 
-    def __init__(self) -> None:
+    def __init__(self, priority: int = FIRST) -> None:
         flags = os.O_NONBLOCK | os.O_CLOEXEC
         self._descriptor = _libc.timerfd_create(time.CLOCK_MONOTONIC, flags)
         if self._descriptor < 0:
@@ -31,7 +32,7 @@ class Alarm:
         self._at = (ctypes.c_long * 4)()
         self._hub = gevent.get_hub()
         self._waiting: greenlet | None = None
-        self._watcher = self._hub.loop.io(self._descriptor, READ, priority=FIRST)
+        self._watcher = self._hub.loop.io(self._descriptor, READ, priority=priority)
         self._watcher.start(self._ring)
 
     def wait_until(self, due_ns: int) -> None:

@@ -52,9 +52,12 @@ class Connection:
         self._answer = Answer()
         self._lost = False
         """Closed by the server, and not opened again yet."""
+        self._looked_at = False
+        """Found usable, and not used since."""
 
     def open(self) -> None:
         """Connect unless a usable connection stands; raises OSError."""
+        self._looked_at = True
         if self._line is not None:
             if not self._line.is_stale():
                 return
@@ -80,7 +83,9 @@ class Connection:
         me = getcurrent()
         self._deadlines.enter(me, start_ns)
         try:
-            self.open()
+            if self._line is None or not self._looked_at:
+                self.open()
+            self._looked_at = False
             self._exchange(request, request_id, reply)
         except Expired:
             reply.outcome = Outcome.TIMED_OUT

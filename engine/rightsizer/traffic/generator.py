@@ -19,6 +19,7 @@ from rightsizer.hosts.trust import Tls, trust_of
 from rightsizer.samples import Outcome
 from rightsizer.schedule import CAP_IN_FLIGHT, Step, arrivals
 from rightsizer.traffic import wire
+from rightsizer.traffic.alarm import USUAL, Alarm
 from rightsizer.traffic.attempts import Attempts
 from rightsizer.traffic.client import Census, Connection, Reply
 from rightsizer.traffic.deadlines import Deadlines
@@ -84,6 +85,7 @@ class Generator:
         self.begin_ns = 0
         self.census = Census()
         self.meter = HealthMeter()
+        self.grid = Alarm(USUAL)
         self.opened = 0
         self.began = gevent.event.AsyncResult()
 
@@ -211,7 +213,7 @@ class Generator:
         """Sleep to an absolute grid: what comes late is what requests meet, too."""
         due_ns = time.monotonic_ns() + GRID_NS
         while True:
-            gevent.sleep(max(0.0, (due_ns - time.monotonic_ns()) / NS_PER_S))
+            self.grid.wait_until(due_ns)
             due_ns = self.meter.woke(due_ns, time.monotonic_ns())
 
     # -- reports -------------------------------------------------------------------------------

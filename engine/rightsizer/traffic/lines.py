@@ -51,7 +51,16 @@ class PlainLine:
 
     def is_stale(self) -> bool:
         """Whether something came while nothing was asked: the end, or what nobody wants."""
-        return self._readable
+        if self._readable:
+            return True
+        # The end may have come since the loop looked last, right behind an answer.
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True
 
     def send(self, request: Outgoing, request_id: int) -> None:
         """Send the request whole; raises OSError."""

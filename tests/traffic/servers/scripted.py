@@ -97,7 +97,7 @@ class Server(ThreadingHTTPServer):
 
 if __name__ == "__main__":
     server = Server(("127.0.0.1", int(sys.argv[1])), Handler)
-    if len(sys.argv) > 2:
+    if len(sys.argv) == 5:  # certificate, key, the authority that clients must show
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(sys.argv[2], sys.argv[3])
         context.load_verify_locations(sys.argv[4])
