@@ -92,8 +92,10 @@ def mlrsearch(name: str, service_s: float, budget_s: float, seed: int) -> float:
         machine.search(VirtualMeasurer(name, service_s, budget_s, seed), debug=lambda _: None)
     [target] = machine.scaling.goal_to_final_target.values()
     bounds = machine.database.get_relevant_bounds(target=target)
-    low = float(bounds.clo) / UNIT if bounds.clo else RANGE[0]
-    high = float(bounds.chi) / UNIT if bounds.chi else RANGE[1]
+    found = [float(bound) / UNIT for bound in (bounds.clo, bounds.chi) if bound]
+    if not found:
+        found = list(RANGE)
+    low, high = found[0], found[-1]  # where one is missing the other speaks for both
     return math.log(math.sqrt(low * high) * capacity / truth.rate_per_s)
 
 
