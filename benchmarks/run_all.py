@@ -26,6 +26,7 @@ BENCHES = (
     "server_overhead",
     "analysis_speed",
     "generator_ceiling",
+    "server_record",
     "step_rule",
     "search_truth",
     "against_mlrsearch",
