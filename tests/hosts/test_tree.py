@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import time
 
 import pytest
+from rightsizer.hosts import tree
 from rightsizer.hosts.tree import cpu_seconds, descendants, memory_bytes, proportional_bytes
 
 from tests.hosts.processes import PYTHON, eventually, is_alive
@@ -120,3 +122,12 @@ def test_a_process_that_is_gone_has_nothing(started):
     assert descendants(process.pid) == []
     assert cpu_seconds(process.pid) == 0
     assert memory_bytes(process.pid) == proportional_bytes(process.pid) == 0
+
+
+def test_an_orphan_whose_parent_ends_during_the_look_is_found_where_it_has_gone(monkeypatch):
+    """1 adopts orphans; 2, the parent of 3, is listed and ends before its own list is read."""
+    looks = itertools.chain([[2]], itertools.repeat([2, 3]))
+    children = {2: [], 3: [4], 4: []}
+    monkeypatch.setattr(tree, "_children", lambda pid: next(looks) if pid == 1 else children[pid])
+    monkeypatch.setattr(tree, "_stat", lambda pid: ["Z" if pid == 2 else "S"])
+    assert descendants(1) == [3, 4]

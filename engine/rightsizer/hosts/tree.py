@@ -19,20 +19,24 @@ def descendants(pid: int, *, zombies: bool = False) -> list[int]:
     """All descendants of a process, itself left out, each after its parent.
 
     Zombies, which have ended and wait to be reaped, are left out unless asked for. A process that
-    is forked or ended during the call may be missing.
+    is forked during the call may be missing. Where `pid` adopts orphans, those of a parent that
+    ends during the call are not: they are looked for once more where they have gone.
     """
     if not LINUX:
         return _descendants_by_psutil(pid)
-    children = _children if os.path.exists(f"/proc/{pid}/task/{pid}/children") else _by_parent()
-    found: list[int] = []
+    listed = os.path.exists(f"/proc/{pid}/task/{pid}/children")
+    children = _children if listed else _by_parent()
+    found: dict[int, bool] = {}
     waiting = [pid]
     while waiting:
         for child in children(waiting.pop()):
-            waiting.append(child)
-            state = _stat(child)[:1]
-            if state and (zombies or state != ["Z"]):
-                found.append(child)
-    return found
+            if child not in found:
+                waiting.append(child)
+                state = _stat(child)[:1]
+                found[child] = bool(state) and (zombies or state != ["Z"])
+        if not waiting and any(child not in found for child in children(pid)):
+            waiting = [pid]
+    return [child for child, counts in found.items() if counts]
 
 
 def cpu_seconds(pid: int) -> float:
