@@ -16,6 +16,7 @@ from rightsizer.errors import (
     StoreError,
     TrialFailed,
     TrialState,
+    UsageError,
 )
 from rightsizer.events import JobEnded, JobStarted, StepEnded, StepProgress, TrialEnded
 from rightsizer.inventory import Machine
@@ -309,6 +310,12 @@ def test_an_instance_type_that_no_host_provides_starts_nothing(tmp_path: Path):
     text = JOB.replace("local.1cpu", "ml.p4d.24xlarge")
     with pytest.raises(EnvironmentFault, match="no host can run any candidate"):
         run(write_job(tmp_path, text), outside=fake_outside())
+    assert list_stored() == []
+
+
+def test_more_workers_than_the_generator_has_cpus_start_nothing(tmp_path: Path):
+    with pytest.raises(UsageError, match="9999 workers need as many CPUs: the generator may use"):
+        run(write_job(tmp_path, JOB), workers=9999, outside=fake_outside())
     assert list_stored() == []
 
 

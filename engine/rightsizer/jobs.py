@@ -28,7 +28,7 @@ from rightsizer.spec import JobSpec, SecretRef
 from rightsizer.stop_switch import StopSwitch
 from rightsizer.store import Store, StoredJob, default_store
 from rightsizer.traffic.base import Traffic
-from rightsizer.traffic.driver import LocustTraffic
+from rightsizer.traffic.driver import LocustTraffic, require_cpus
 from rightsizer.trial_run import JobContext, Parts
 
 PERSIST_PROGRESS_S = 5.0
@@ -47,13 +47,13 @@ class Outside:
     """Whether the CPUs of the plan are leased while the job runs."""
 
 
-def real_outside() -> Outside:
-    """Process hosts and Locust."""
+def real_outside(workers: int = 1) -> Outside:
+    """Process hosts, and Locust with so many generator processes."""
     return Outside(
         hosts=lambda prepared: {
             trial.host.name: ProcessHost(trial.host) for trial in prepared.plan.trials
         },
-        traffic=LocustTraffic(),
+        traffic=LocustTraffic(workers),
     )
 
 
@@ -61,6 +61,7 @@ def run(
     job_file: str | Path,
     *,
     store: str | Path | None = None,
+    workers: int = 1,
     on_event: OnEvent | None = None,
     switch: StopSwitch | None = None,
     outside: Outside | None = None,
@@ -70,16 +71,19 @@ def run(
     Args:
         job_file: a YAML or JSON file as the README describes.
         store: the folder to keep the job in; RIGHTSIZER_STORE or the user's data folder if None.
+        workers: generator processes that share the traffic, one CPU each.
         on_event: called with every event while it runs.
         switch: ends the run early when pressed.
         outside: other hosts or traffic than the real ones (the fakes, in tests).
 
     Raises:
+        UsageError: more workers than the generator has CPUs.
         InputError: the job file, or a file it names.
         EnvironmentFault: this machine: no host for any candidate, CPUs leased, store unusable.
     """
     prepared = prepare(Path(job_file))
     require_runnable(prepared.plan)
+    require_cpus(workers, _fewest_generator_cpus(prepared))
     with Store(Path(store) if store is not None else default_store()) as opened:
         inputs = {
             "job_file": str(Path(job_file).absolute()),
@@ -91,6 +95,7 @@ def run(
         opened.require_writable()
         stored = opened.create_job(prepared.spec.name, prepared.spec.type, spec, inputs)
         with opened.own(stored.id):
+            outside = outside or real_outside(workers)
             return _run_owned(opened, stored, prepared, on_event, switch, outside)
 
 
@@ -98,6 +103,7 @@ def resume(
     job: str,
     *,
     store: str | Path | None = None,
+    workers: int = 1,
     on_event: OnEvent | None = None,
     switch: StopSwitch | None = None,
     outside: Outside | None = None,
@@ -105,7 +111,7 @@ def resume(
     """Finish a stored job: keeps succeeded and failed trials, runs the others again.
 
     Raises:
-        UsageError: no such job.
+        UsageError: no such job, or more workers than the generator has CPUs.
         InputError: a file the job was started with has changed.
         EnvironmentFault: as for `run`; StoreError where another engine runs it.
     """
@@ -117,8 +123,14 @@ def resume(
             prepared = prepare_spec(JobSpec.model_validate(dict(stored.spec)), base_dir)
             _refuse_changes(stored, prepared)
             require_runnable(prepared.plan)
+            require_cpus(workers, _fewest_generator_cpus(prepared))
             opened.request_stop(stored.id, False)
+            outside = outside or real_outside(workers)
             return _run_owned(opened, stored, prepared, on_event, switch, outside)
+
+
+def _fewest_generator_cpus(prepared: Prepared) -> int:
+    return min(len(trial.placement.generator_cpus) for trial in prepared.plan.trials)
 
 
 def _run_owned(
@@ -127,10 +139,9 @@ def _run_owned(
     prepared: Prepared,
     on_event: OnEvent | None,
     switch: StopSwitch | None,
-    outside: Outside | None,
+    outside: Outside,
 ) -> Job:
     """Lease the job's CPUs, run it, and say how it ended."""
-    outside = outside or real_outside()
     switch = switch or StopSwitch()
     begin_s = time.monotonic()
     limit_s = prepared.spec.limits.duration_s

@@ -32,7 +32,7 @@ from rightsizer.spec import JobSpec, SaturateTraffic, SearchTraffic
 from rightsizer.stop_switch import StopSwitch
 from rightsizer.store import default_store
 from rightsizer.traffic.base import Traffic
-from rightsizer.traffic.driver import LocustTraffic
+from rightsizer.traffic.driver import LocustTraffic, require_cpus
 from rightsizer.trial_run import JobContext, Parts, Trial
 from rightsizer.trials import TrialRecord
 
@@ -60,6 +60,7 @@ def measure(
     payload: str | Path,
     *,
     store: str | Path | None = None,
+    workers: int = 1,
     on_event: OnEvent | None = None,
     switch: StopSwitch | None = None,
     through: Endpoints | None = None,
@@ -75,13 +76,14 @@ def measure(
         payload: a `.tar.gz` of request bodies, or any other file as one body.
         store: samples are kept under `measurements` of this folder; RIGHTSIZER_STORE or the user's
             data folder if None.
+        workers: generator processes that share the traffic, one CPU each.
         on_event: called with every event while it runs, first a `JobStarted` with the folder.
         switch: ends the measurement early when pressed.
         through: another host and traffic than the real ones (the fakes, in tests).
         options: see `measure_spec.Options`; times in s, limits in ms, rates a minute.
 
     Raises:
-        UsageError: wrong options.
+        UsageError: wrong options, or more workers than this process may use CPUs.
         InputError: the payload cannot be read or is refused.
         EnvironmentFault: the samples' folder cannot be made.
     """
@@ -89,8 +91,9 @@ def measure(
     spec = measurement_spec(url, payload, options)
     payloads = load_payloads(Path(payload), spec.payload.content_type)
     request = request_of(spec.server, payloads.payloads)
-    through = through or Endpoints(ProcessHost(THIS_MACHINE), LocustTraffic())
+    through = through or Endpoints(ProcessHost(THIS_MACHINE), LocustTraffic(workers))
     planned = _planned(url, through.host.name)
+    require_cpus(workers, len(planned.placement.generator_cpus))
     folder = Path(store if store is not None else default_store()).absolute() / "measurements"
     say = on_event or (lambda event: None)
     context = _context(spec, request, planned, folder, through, say, switch or StopSwitch())

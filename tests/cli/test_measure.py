@@ -41,6 +41,7 @@ def measure(tmp_path: Path):
         (["--budget-s", "nan"], "--budget-s: must be a finite number"),
         (["--limit-ms=-5"], "--limit-ms: should be greater than 0, not -5.0"),
         (["--header", "plain"], "--header 'plain' has no name and value; write it NAME:VALUE"),
+        (["--workers", "9999"], "9999 workers need as many CPUs: the generator may use"),
         (["--traffic", "saturate", "--limit-ms", "9"], "--limit-ms: saturate takes no latency"),
     ],
 )

@@ -80,6 +80,21 @@ def test_users_a_rate_and_saturation_of_a_good_server(started, measured, tmp_pat
     assert wait_until_none(tmp_path / "store", 2.0) == []
 
 
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="a CPU for each of two workers")
+def test_two_workers_share_the_traffic_as_one_would_have_sent_it(started, measured, tmp_path):
+    url = f"http://127.0.0.1:{started('good')}/"
+    traffic = ("--traffic", "rate:40", "--duration-s", 3, "--seed", 5)
+    codes, attempted = set(), set()
+    for workers in (1, 2):
+        code, document = measured(url, *traffic, "--workers", workers)
+        codes.add(code)
+        attempted.add(document["requests"]["attempted"])
+        logs = {path.name for path in Path(document["samples"]).glob("generator*.log")}
+        assert len(logs) == workers
+    assert codes == {0}
+    assert len(attempted) == 1
+
+
 def test_a_search_is_open_and_has_a_maximum_or_says_why_not(started, measured):
     url = f"http://127.0.0.1:{started('good')}/slow?ms=20"
     code, document = measured(url, "--limit-ms", 200, "--budget-s", 20, "--target", 60_000)

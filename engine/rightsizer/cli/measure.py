@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rightsizer.cli import measuring
-from rightsizer.cli.options import JsonOption, VerboseOption
+from rightsizer.cli.options import JsonOption, VerboseOption, WorkersOption
 from rightsizer.cli.output import terminal_width
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ def measure(
         int | None,
         typer.Option("--seed", metavar="S", help="Of payload order and Poisson arrivals. [1]"),
     ] = None,
+    workers: WorkersOption = 1,
     json: JsonOption = None,
     store: Annotated[
         Path | None,
@@ -125,6 +126,7 @@ def measure(
             url,
             payload,
             store=store,
+            workers=workers,
             on_event=hear,
             switch=switch,
             content_type=content_type,

@@ -19,6 +19,16 @@ JsonOption = Annotated[
     str | None,
     typer.Option("--json", metavar="FILE", help="Write the result as JSON; - prints only JSON."),
 ]
+WorkersOption = Annotated[
+    int,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        min=1,
+        help="Generator processes that share the traffic, one CPU each: for a server faster than "
+        "one can drive.",
+    ),
+]
 VerboseOption = Annotated[bool, typer.Option("--verbose", help="Show a traceback with an error.")]
 JobArgument = Annotated[
     str, typer.Argument(metavar="JOB", help="A job's id, or its name where only one has it.")

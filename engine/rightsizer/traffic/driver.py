@@ -12,13 +12,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rightsizer.errors import EnvironmentFault, Reason, TrialFailed
+from rightsizer.errors import EnvironmentFault, Reason, TrialFailed, UsageError
 from rightsizer.hosts.base import Endpoint, Owner
 from rightsizer.hosts.control import ProbeError, send_probe
 from rightsizer.protocols import Body, Request, error_text
 from rightsizer.traffic.gathering import Gathering
 from rightsizer.traffic.link import Link
 from rightsizer.traffic.session import QUIT_S, LocustSession
+from rightsizer.units import counted
 
 GENERATOR = "generator"
 SILENCE_S = 20.0
@@ -73,6 +74,18 @@ class LocustTraffic:
             session.wait_ready()
             yield session
             session.quit()
+
+
+def require_cpus(workers: int, cpus: int) -> None:
+    """Check that each worker has a CPU: two that share one drive no more than one would.
+
+    Raises:
+        UsageError: more workers than CPUs. None at all means that nothing is pinned here.
+    """
+    if 0 < cpus < workers:
+        why = f"the generator may use {counted(cpus, 'CPU')}"
+        todo = "lower --workers, or give the generator more CPUs (generator_cpus in a hosts file)"
+        raise UsageError(f"{workers} workers need as many CPUs", why, todo)
 
 
 def _start(
