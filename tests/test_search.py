@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from rightsizer.analysis.figures import Requests, StepFigures
+from rightsizer.analysis.figures import Doubt, Requests, StepFigures
 from rightsizer.schedule import steps_of
 from rightsizer.search import PlannedSteps, Saturate, plateau, policy_for
 from rightsizer.search_maximum import MaximumSearch
@@ -11,6 +13,9 @@ from rightsizer.spec import LimitSpec, SaturateTraffic, SearchTraffic, StairsTra
 
 STAIRS = steps_of(StairsTraffic(type="stairs", users_per_step=1, steps=5, duration_s=60.0))
 GO_ON = StopSpec(flat_invocations="continue")
+
+
+SPOILT = Doubt("noisy-host", "blocks", "the hypervisor took 30 % of the machine's CPU time")
 
 
 def figures(per_s: float, succeeded: int = 100) -> StepFigures:
@@ -118,6 +123,17 @@ def test_saturation_ends_where_enough_is_reached():
     policy = Saturate(120.0, StopSpec(max_invocations_per_min=1000.0))
     assert users_asked(policy, [10, 20, 40, 80]) == [1, 2]
     assert policy.stopped_early
+
+
+def test_a_level_that_the_machine_spoilt_is_asked_for_again_but_not_for_ever():
+    policy = Saturate(200.0)
+    spoilt = replace(figures(10.0), verdict="invalid", doubts=(SPOILT,))
+    asked = []
+    for told in [figures(10.0), *[spoilt] * 4, figures(40.0)]:
+        asked.append(policy.ask())
+        policy.tell(told)
+    assert [step.users for step in asked] == [1, 2, 2, 2, 4, 4]
+    assert [step.index for step in asked] == list(range(6))
 
 
 def test_the_traffic_decides_the_policy():

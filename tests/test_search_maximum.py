@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rightsizer.analysis.figures import Doubt, StepFigures
 from rightsizer.analysis.maximum import open_maximum
 from rightsizer.search_maximum import MaximumSearch
 from rightsizer.spec import LimitSpec, SearchTraffic
@@ -19,6 +20,13 @@ from virtual_traffic import Case, search
 # M/M/1 of 5 ms meets P95 = ln 20 / (mu - lambda) = 50 ms at 140.1 a second.
 EXPONENTIAL = Case(SERVERS["exponential"], 0.005, LimitSpec(latency_ms=50.0), seed=1)
 TRUTH_PER_S = 140.1
+
+
+NOISY = Doubt("noisy-host", "blocks", "the hypervisor took 30 % of the machine's CPU time")
+
+
+def spoilt(step: StepFigures) -> StepFigures:
+    return replace(step, verdict="invalid", doubts=(NOISY,))
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +108,42 @@ def test_a_server_that_answers_nothing_is_not_asked_again():
 def test_the_same_seed_gives_the_same_answer(found):
     again, _ = search(EXPONENTIAL, 60.0)
     assert again.rate_per_s == found[0].rate_per_s
+
+
+def test_a_step_that_the_machine_spoilt_is_repeated_within_the_budget(found):
+    """Every second step is spoilt: each is asked for again at once, with a schedule of its own."""
+    _, steps = found
+    policy = MaximumSearch(SearchTraffic(budget_s=60.0), EXPONENTIAL.limit)
+    one = policy.ask()
+    policy.tell(spoilt(steps[0]))
+    again = policy.ask()
+    policy.tell(steps[0])
+    after = policy.ask()
+    assert (again.users, again.duration_s) == (one.users, one.duration_s)
+    assert again.index == one.index + 1
+    assert after.users == 2
+
+
+def test_a_machine_that_spoils_every_step_does_not_hold_the_search_for_ever(found):
+    _, steps = found
+    policy = MaximumSearch(SearchTraffic(budget_s=60.0), EXPONENTIAL.limit)
+    driven_s = 0.0
+    while (step := policy.ask()) is not None:
+        policy.tell(replace(spoilt(steps[0]), window_s=step.duration_s))
+        driven_s += step.duration_s
+    assert driven_s <= 60.0
+
+
+def test_what_the_machine_spoilt_counts_for_nothing(found):
+    maximum, steps = found
+    worse = replace(spoilt(steps[0]), achieved_per_s=1.0, unloaded_ms=(900.0,))
+    over = replace(spoilt(steps[-1]), over_limit_ratio=1.0)
+    again, _ = open_maximum([worse, *steps[:-1], over, steps[-1]], EXPONENTIAL.limit)
+    assert again.rate_per_s == maximum.rate_per_s
+
+
+def test_an_estimate_whose_fresh_step_was_spoilt_says_so(found):
+    _, steps = found
+    maximum, doubts = open_maximum([*steps, spoilt(steps[-1])], EXPONENTIAL.limit)
+    assert maximum.kind == "estimate"
+    assert "not-confirmed" in {doubt.code for doubt in doubts}

@@ -8,8 +8,9 @@ from typing import Protocol
 from rightsizer.analysis.excess import Floats
 from rightsizer.analysis.figures import StepFigures
 from rightsizer.analysis.trial import FLAT_GAIN_RATIO
+from rightsizer.analysis.validity import is_void
 from rightsizer.schedule import Step, closed_step
-from rightsizer.search_maximum import MaximumSearch
+from rightsizer.search_maximum import MOST_REPEATS, MaximumSearch
 from rightsizer.spec import LimitSpec, SaturateTraffic, SearchTraffic, StopSpec, Traffic
 from rightsizer.units import per_min
 
@@ -98,15 +99,18 @@ class PlannedSteps:
 
 
 class Saturate:
-    """Closed users 1, 2, 4, 8 ... until throughput is flat or the budget is used up."""
+    """Closed users 1, 2, 4, 8 ... until throughput is flat or the budget is used up.
+
+    A level that the machine spoilt is asked for again.
+    """
 
     def __init__(self, budget_s: float, stop: StopSpec | None = None) -> None:
         self.stopped_early = False
         self._enough_per_min = stop.max_invocations_per_min if stop else None
         self._left_s = budget_s
         self._step_s = min(SATURATE_STEP_S, budget_s / 2)
-        self._users = 0
-        self._count = 0
+        self._users = 1
+        self._count = self._repeats = 0
         self._rates: list[float] = []
         self._answered = True
 
@@ -120,7 +124,6 @@ class Saturate:
         enough = plateau(self._rates) or not self._answered
         if enough or self.stopped_early or self._left_s < self._step_s - 1e-9:
             return None
-        self._users = max(1, 2 * self._users)
         self._left_s -= self._step_s
         self._count += 1
         return closed_step(self._count - 1, self._users, self._step_s)
@@ -131,6 +134,11 @@ class Saturate:
 
     def tell(self, figures: StepFigures) -> None:
         """Remembers the throughput."""
+        if is_void(figures) and self._repeats < MOST_REPEATS:
+            self._repeats += 1
+            return
+        self._repeats = 0
+        self._users *= 2
         self._rates.append(figures.achieved_per_s)
         self._answered = figures.requests.succeeded > 0
         if self._enough_per_min is not None:

@@ -3,7 +3,8 @@
 A short closed probe finds the unloaded latency and the capacity, of a server of any speed. A queue
 made of the two says where the maximum should lie; open steps there, each placed by all before it,
 say where it does. Steps far off are ended as soon as that is clear. The last one, a fresh step at
-the estimate, is the confirmation; it counts like the others.
+the estimate, is the confirmation; it counts like the others. A step that the machine spoilt is
+asked for again, out of the same budget.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from rightsizer.analysis.excess import Floats, excess_of, settled
 from rightsizer.analysis.figures import StepFigures
 from rightsizer.analysis.maximum import Knowledge, is_below_floor, is_flat, learn
 from rightsizer.analysis.percentiles import PERCENTILES
+from rightsizer.analysis.validity import is_void
 from rightsizer.schedule import Step, closed_step
 from rightsizer.spec import LimitSpec, SearchTraffic
 
@@ -33,6 +35,8 @@ SETTLING_COMPLETIONS = 40
 FIRST_LOOK_S, LOOK_RATIO = 1.0, 1.3
 LOOK_FROM_RATIO = 0.3
 """Of the step: a pause of the server looks like overload until it is over."""
+MOST_REPEATS = 2
+"""In a row: a machine that spoils a step three times will go on."""
 
 
 class MaximumSearch:
@@ -44,6 +48,7 @@ class MaximumSearch:
         self._limit = limit
         self._budget_s = self._left_s = traffic.budget_s
         self._confirm_given_s = traffic.confirm_s
+        self._index = 0
         self._steps: list[StepFigures] = []
         self._asked: Step | None = None
         self._open_s: float | None = None
@@ -51,6 +56,7 @@ class MaximumSearch:
         self._opened = 0
         self._next_look_s = FIRST_LOOK_S
         self._confirmed = False
+        self._repeats = 0
 
     @property
     def planned(self) -> int | None:
@@ -83,8 +89,13 @@ class MaximumSearch:
     def tell(self, figures: StepFigures) -> None:
         """Remembers the step; what it did not use goes to those after it."""
         assert self._asked is not None
-        self._steps.append(figures)
+        self._index += 1
         self._left_s += self._asked.duration_s - self._asked.warmup_s - figures.window_s
+        if is_void(figures) and self._repeats < MOST_REPEATS:
+            self._repeats += 1
+            return
+        self._repeats = 0
+        self._steps.append(figures)
         if self._asked.mode == "open":
             self._opened += 1
 
@@ -108,7 +119,7 @@ class MaximumSearch:
 
     def _closed(self, users: int, length_s: float) -> Step:
         self._left_s -= length_s
-        return closed_step(len(self._steps), users, length_s, cut_s=0.2 * length_s)
+        return closed_step(self._index, users, length_s, cut_s=0.2 * length_s)
 
     # -- open ----------------------------------------------------------------------------------
 
@@ -124,7 +135,7 @@ class MaximumSearch:
             SETTLING_COMPLETIONS / known.capacity_per_s, (self._limit.latency_ms or 0) / 1e3
         )
         return Step(
-            index=len(self._steps),
+            index=self._index,
             mode="open",
             duration_s=length_s,
             rate_per_s=self._rate(known),

@@ -271,3 +271,9 @@ def not_confirmed(label: str) -> Doubt:
     message = f"the fresh step at the estimate ({label}) was clearly over the limit"
     next_step = "measure again with more budget; until then plan for the interval's lower end"
     return Doubt("not-confirmed", "weakens", message, next_step)
+
+
+def confirmation_lost(label: str) -> Doubt:
+    """The machine spoilt the last step, and no budget was left to repeat it."""
+    message = f"the fresh step at the estimate ({label}) could not be judged: earlier ones speak"
+    return Doubt("not-confirmed", "weakens", message, "measure again on a quieter machine")

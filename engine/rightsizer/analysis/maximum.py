@@ -16,6 +16,7 @@ from rightsizer.analysis.excess import Excess, settled
 from rightsizer.analysis.figures import Doubt, Maximum, StepFigures
 from rightsizer.analysis.percentiles import PERCENTILES
 from rightsizer.analysis.queue_model import Prediction, plain_prediction, predict
+from rightsizer.analysis.validity import is_void
 from rightsizer.spec import LimitSpec
 
 PLATEAU_GAIN_RATIO = 0.1
@@ -55,7 +56,7 @@ class Knowledge:
 
 def learn(steps: Sequence[StepFigures], limit: LimitSpec) -> Knowledge | None:
     """From all judged steps of a search; None where the closed probe answered nothing."""
-    closed = [s for s in steps if s.mode == "closed" and s.achieved_per_s > 0]
+    closed = [s for s in steps if s.mode == "closed" and s.achieved_per_s > 0 and not is_void(s)]
     one = next((s for s in closed if s.users == 1 and s.unloaded_ms), None)
     if one is None or limit.latency_ms is None:
         return None
@@ -66,7 +67,8 @@ def learn(steps: Sequence[StepFigures], limit: LimitSpec) -> Knowledge | None:
         predicted = plain_prediction(UNPREDICTED_BUSY_RATIO * capacity)
     points = [point for step in steps if (point := point_of(step, limit)) is not None]
     boundary = fit_boundary(points, p, capacity, predicted) if points else None
-    return Knowledge(capacity, is_flat([s.achieved_per_s for s in closed]), predicted, boundary)
+    flat = closed[-1].verdict != "invalid" and is_flat([s.achieved_per_s for s in closed])
+    return Knowledge(capacity, flat, predicted, boundary)
 
 
 def is_below_floor(step: StepFigures, limit: LimitSpec) -> bool:
@@ -129,6 +131,9 @@ def open_maximum(
         return None, []
     confirmation, boundary = opened[-1], known.boundary
     found = _search_doubts(opened, known, limit)
+    asked = [step for step in steps if step.mode == "open"]
+    if asked[-1] is not confirmation:
+        found.append(doubts.confirmation_lost(asked[-1].label))
     gap = cliff(steps, limit)
     if gap is not None:
         at = next(step for step in opened if step.rate_per_s == gap[0])

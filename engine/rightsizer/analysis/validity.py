@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rightsizer.analysis.figures import Doubt, Severity
+from rightsizer.analysis.figures import Doubt, Severity, StepFigures
 from rightsizer.analysis.intervals import correlation_time
 from rightsizer.traffic.base import Health
 from rightsizer.units import milliseconds, percent, significant
@@ -74,6 +74,25 @@ LITTLE_RATIO = 0.95
 COUNT_DEVIATES = 5.0
 DRIFT_DEVIATES = 4.0
 FEWEST_FOR_DRIFT = 300
+
+
+VOIDED_BY = frozenset(
+    {
+        "generator-starved",
+        "generator-paused",
+        "clock-gap",
+        "noisy-host",
+        "schedule-slip",
+        "off-schedule",
+    }
+)
+"""Doubts that speak of the machine in that moment: another try may not meet them."""
+
+
+def is_void(step: StepFigures) -> bool:
+    """Whether the machine alone spoilt the step, so that another try may well succeed."""
+    blocking = {doubt.code for doubt in step.doubts if doubt.severity == "blocks"}
+    return bool(blocking) and blocking <= VOIDED_BY
 
 
 def health_doubts(health: Health) -> list[Doubt]:
