@@ -47,6 +47,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "runner",
         "preparation",
         "trial_run",
+        "trial_watch",
         "judging",
         "jobs",
         "measured",

@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-
 from rightsizer import events
 from rightsizer.analysis.excess import Floats
 from rightsizer.analysis.steps import count, judge_steps
@@ -19,7 +17,6 @@ from rightsizer.errors import (
     Reason,
     TrialEnded,
     TrialFailed,
-    TrialInterrupted,
     TrialState,
     TrialStopped,
 )
@@ -27,17 +24,16 @@ from rightsizer.hosts.base import Host, Launch, Server
 from rightsizer.judging import analyse, conditions_of, state_by_figures
 from rightsizer.plan import Plan, PlannedTrial
 from rightsizer.protocols import Request
-from rightsizer.samples import Outcome, Samples, read_samples
+from rightsizer.samples import Samples, read_samples
 from rightsizer.schedule import Step
 from rightsizer.search import StepPolicy, policy_for
 from rightsizer.spec import JobSpec
-from rightsizer.traffic.base import Progress, Session, StepRecord, Traffic
+from rightsizer.traffic.base import Session, StepRecord, Traffic
+from rightsizer.trial_watch import Watch, crash_of, since_the_last_answer
 from rightsizer.trials import Measurement, TrialRecord
 from rightsizer.units import NS_PER_S
 
 PROBE_AGAIN_S = 0.25
-HUNG_TIMEOUTS = 2
-"""A server that answers nothing for so many request timeouts has hung."""
 
 
 class Control(Protocol):
@@ -202,14 +198,14 @@ class Trial:
         self.parts.say(
             events.StepStarted(self.planned.id, number, planned, step.label, step.duration_s)
         )
-        watch = _Watch(self.context.request.timeout_s)
+        watch = Watch(self.context.request.timeout_s)
         before = self.records[-1].committed if self.records else 0
         settled = False
         stop: TrialEnded | None = None
         told = 0
         for progress in session.drive(step):
             if stop is None:
-                stop = watch.hung(progress) or _crash_of(server)
+                stop = watch.hung(progress) or crash_of(server)
                 if stop is not None:
                     session.abandon()
             level = self.parts.control.level()
@@ -229,10 +225,10 @@ class Trial:
         samples = samples[samples["step"] == step.index]
         self.policy.tell(figures)
         self.parts.say(events.StepEnded(self.planned.id, figures))
-        crash = _crash_of(server)
+        crash = crash_of(server)
         if crash is not None:
             return crash
-        after = _since_the_last_answer(samples)
+        after = since_the_last_answer(samples)
         if stop is None and (not len(after) or self.parts.control.level()):
             return None
         return self._silent(server, stop, after)
@@ -323,47 +319,7 @@ def _without_secrets(ended: TrialEnded, secrets: frozenset[str]) -> TrialEnded:
     return ended
 
 
-def _since_the_last_answer(samples: Samples) -> Samples:
-    """What ended after the step's last invocation, if anything timed out there; else nothing.
-
-    Users in a loop wait for a server that has died: it costs them a time-out or two, no more.
-    """
-    succeeded = samples["outcome"] == Outcome.SUCCEEDED
-    after: Samples = samples[samples["end_ns"] > samples["end_ns"][succeeded].max(initial=0)]
-    waited = np.isin(after["outcome"], (Outcome.TIMED_OUT, Outcome.UNFINISHED))
-    whole = not succeeded.any() or bool(waited.any())
-    return after if whole else np.empty(0, dtype=samples.dtype)
-
-
 def _as_long_as_it_was(record: StepRecord) -> StepRecord:
     """A step that was ended because it had told enough is whole, only shorter."""
     length_s = (record.end_ns - record.begin_ns) / NS_PER_S
     return replace(record, step=replace(record.step, duration_s=length_s), complete=True)
-
-
-class _Watch:
-    """Notices a server from which nothing comes any more, not even errors."""
-
-    def __init__(self, timeout_s: float) -> None:
-        self._patience_s = HUNG_TIMEOUTS * timeout_s + 1.0
-        self._answered = 0
-        self._since_s = 0.0
-
-    def hung(self, progress: Progress) -> TrialFailed | None:
-        """The trial's end, when nothing was answered for too long."""
-        # Time-outs are counted as errors: where all are errors, `_silent` tells which.
-        answered = progress.succeeded
-        if answered != self._answered or progress.attempted == 0:
-            self._answered, self._since_s = answered, progress.elapsed_s
-        silent_s = progress.elapsed_s - self._since_s
-        if silent_s <= self._patience_s:
-            return None
-        return TrialFailed(Reason.HUNG, f"no invocation succeeded for {silent_s:.0f} s")
-
-
-def _crash_of(server: Server) -> TrialEnded | None:
-    try:
-        server.check()
-    except (TrialFailed, TrialInterrupted) as error:
-        return error
-    return None
