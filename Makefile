@@ -32,7 +32,7 @@ test: test-fast $(MODEL) $(IMAGES) ## everything: lint, types, all tests, the re
 	$(BIN)/python -m pytest -m 'server or tensorflow'
 
 test-fast: lint ## without TensorFlow and servers; under a minute
-	$(BIN)/python -m pytest -n auto -m 'not server and not tensorflow'
+	$(BIN)/python -m pytest -n auto -m 'not server and not docker and not tensorflow'
 
 lint: $(VENV)/.installed ## ruff and mypy
 	$(BIN)/ruff check .

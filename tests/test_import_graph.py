@@ -27,6 +27,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "protocols",
         "schedule",
         "inventory",
+        "containers",
         "plan",
         "measure_spec",
     ),
@@ -91,6 +92,8 @@ ONLY_IN = {
     "httptools": {"traffic.answer", "traffic.client"},
     # the control plane, behind one module, never in the measured path
     "httpx": {"hosts.control"},
+    # the engine's own SDK, behind one module
+    "docker": {"hosts.docker.engine"},
     # the only SQL
     "sqlite3": {"store", "migrations"},
 }

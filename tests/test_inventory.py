@@ -250,10 +250,6 @@ def test_an_accelerator_that_no_host_has_is_refused_by_its_name():
     assert refused(G4, THIS_MACHINE, FOUR) == "ml.g4dn.xlarge needs T4; no host here has it"
 
 
-def test_docker_hosts_are_refused_until_they_come():
-    assert "later release" in refused(local(1), host(kind="docker"), TWO)
-
-
 # -- CPU lists as text -------------------------------------------------------------------------
 
 

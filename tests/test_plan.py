@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from rightsizer.catalog import Catalog, MachineSize, load_catalog
+from rightsizer.containers import EngineFacts
 from rightsizer.errors import EnvironmentFault, ExitCode, ProblemsError
 from rightsizer.inventory import THIS_MACHINE, HostSpec, Machine, Provided
 from rightsizer.plan import Candidate, Plan, expand, make_plan, require_runnable
@@ -212,9 +213,10 @@ def test_the_same_candidate_on_another_host_is_another_trial():
 
 def test_where_several_hosts_refuse_each_reason_names_its_host():
     hosts = (HostSpec(name="small", server_cpus="1"), HostSpec(name="rack", kind="docker"))
-    (refused,) = plan_of(job({"instance_type": "local.2cpu"}), hosts).refused
+    engines = {"rack": EngineFacts("unix:///docker.sock", fault="host rack: no engine answers")}
+    (refused,) = plan_of(job({"instance_type": "local.2cpu"}), hosts, engines=engines).refused
     assert refused.why.startswith("small: local.2cpu needs 2 CPUs")
-    assert "; rack: docker hosts come with a later release" in refused.why
+    assert "; rack: a command needs a process host; give an image" in refused.why
 
 
 @pytest.mark.parametrize(

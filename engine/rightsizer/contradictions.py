@@ -64,6 +64,8 @@ def _server_contradictions(data: dict[str, Any]) -> list[Problem]:
         problems.append(Problem(("server", "url"), message))
     if server.get("hooks") and "url" not in given:
         problems.append(Problem(("server", "hooks"), "hooks belong to url; remove them"))
+    if server.get("container") and not ("image" in given or any(c.get("image") for c in brought)):
+        problems.append(Problem(("server", "container"), "container belongs to image; remove it"))
     if server.get("tls") is not None and not str(server.get("url")).startswith("https:"):
         problems.append(Problem(("server", "tls"), "tls belongs to an https url; remove it"))
     tls = _section(server, "tls")

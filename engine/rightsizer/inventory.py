@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationError
 
@@ -17,6 +18,8 @@ from rightsizer.units import BYTES_PER_GIB
 
 MAX_CPU = 8191
 """The highest CPU number Linux is built for."""
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 Provenance = Literal["native", "emulated", "stand-in", "projected"]
 
@@ -104,11 +107,16 @@ class Placement:
     """The server shares a physical core with the generator."""
     shared_core: bool = False
     """A hyperthread sibling of one of the server's CPUs could not be kept idle."""
+    far: bool = False
+    """The server's CPUs are another machine's."""
+    relaxed: tuple[str, ...] = ()
+    """What a container may do beyond the least, by the keys that allow it."""
 
     @property
     def cpus(self) -> frozenset[int]:
-        """All CPUs to lease."""
-        return frozenset(self.server_cpus) | frozenset(self.generator_cpus)
+        """All CPUs of this machine to lease."""
+        own = () if self.far else self.server_cpus
+        return frozenset(own) | frozenset(self.generator_cpus)
 
 
 class NotRunnable(Exception):
@@ -140,12 +148,33 @@ def _host_contradictions(hosts: Sequence[HostSpec]) -> list[Problem]:
         if host.kind == "process" and (host.address or host.tls or host.publish):
             message = "a process host is this machine; remove address, tls and publish"
             problems.append(Problem(at, message))
+        problems += [Problem((*at, key), message) for key, message in address_problems(host)]
         if host.server_cpus and host.generator_cpus:
             both = set(parse_cpus(host.server_cpus)) & set(parse_cpus(host.generator_cpus))
             if both:
                 message = f"CPUs {format_cpus(sorted(both))} are also the server's; keep them apart"
                 problems.append(Problem((*at, "generator_cpus"), message))
     return problems
+
+
+def address_problems(host: HostSpec) -> list[tuple[str, str]]:
+    """Keys of a Docker host whose address is no engine's, or anybody's to command."""
+    address = host.address or ""
+    if host.tls and not address.startswith("tcp:"):
+        return [("tls", "tls belongs to a tcp:// address; remove it")]
+    if not address.startswith(("tcp:", "ssh:")):
+        return []
+    try:
+        parts = urlsplit(address)
+        name, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        return [("address", f"no address: {error}; write SCHEME://HOST:PORT")]
+    if not name or parts.path not in ("", "/") or (parts.scheme == "tcp" and port is None):
+        return [("address", f"{address!r} names no engine; write tcp://HOST:PORT or ssh://HOST")]
+    if parts.scheme == "tcp" and host.tls is None and name not in LOOPBACK_NAMES:
+        message = "whoever reaches it over plain tcp owns that machine; give tls, or use ssh://"
+        return [("address", message)]
+    return []
 
 
 def parse_cpus(text: str) -> tuple[int, ...]:
@@ -171,7 +200,7 @@ def format_cpus(cpus: Sequence[int]) -> str:
 def place(
     kind: InstanceType, host: HostSpec, machine: Machine, taken: frozenset[int] = frozenset()
 ) -> Placement:
-    """The CPUs of a trial of `kind` on a process host, apart from those `taken` by other jobs.
+    """The CPUs of a trial of `kind` on this machine, apart from those `taken` by other jobs.
 
     The generator gets the lowest free physical core, the server others, whole cores apart where
     the machine has them; where it has not, they share and the placement says so.
@@ -179,14 +208,7 @@ def place(
     Raises:
         NotRunnable: the host cannot provide the type.
     """
-    if host.kind == "docker":
-        raise NotRunnable("docker hosts come with a later release; use a process host")
-    provenance, vcpus, memory_gib = _provided(kind, host, machine)
-    if vcpus < 1 or memory_gib <= 0:
-        raise NotRunnable(
-            f"the size of {kind.name} is not known; give vcpus and memory_gib in the price file, "
-            "or cpus and memory_gib in the hosts file"
-        )
+    provenance, vcpus, memory_gib = size_on(kind, host, machine)
     # A core that another job has a thread of comes after those that are wholly free.
     whole_first = sorted(machine.cores, key=lambda core: not taken.isdisjoint(core))
     cores = [tuple(cpu for cpu in core if cpu not in taken) for core in whole_first]
@@ -220,6 +242,21 @@ def place_generator(
     cores = [tuple(cpu for cpu in core if cpu not in taken) for core in machine.cores]
     generator = _generator_cpus(host, [core for core in cores if core])
     return Placement((), generator, "stand-in", 0)
+
+
+def size_on(kind: InstanceType, host: HostSpec, machine: Machine) -> tuple[Provenance, int, float]:
+    """What a host can call itself beside an instance type, and the type's CPUs and GiB there.
+
+    Raises:
+        NotRunnable: the host is another machine, or nobody knows the type's size.
+    """
+    provenance, vcpus, memory_gib = _provided(kind, host, machine)
+    if vcpus < 1 or memory_gib <= 0:
+        raise NotRunnable(
+            f"the size of {kind.name} is not known; give vcpus and memory_gib in the price file, "
+            "or cpus and memory_gib in the hosts file"
+        )
+    return provenance, vcpus, memory_gib
 
 
 def _provided(

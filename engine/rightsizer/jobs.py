@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from rightsizer import events
 from rightsizer.archives import MODEL_LIMITS, extract
 from rightsizer.errors import InputError, RightsizerError
 from rightsizer.hosts.base import Host, Launch
+from rightsizer.hosts.docker.host import DockerHost
 from rightsizer.hosts.lease import lease
 from rightsizer.hosts.process import ProcessHost
 from rightsizer.housekeeping import interrupt_orphans
@@ -31,6 +32,8 @@ from rightsizer.traffic.base import Traffic
 from rightsizer.traffic.driver import LocustTraffic, require_cpus
 from rightsizer.trial_run import JobContext, Parts
 
+LEFT_BEHIND_S = 3600.0
+"""How long after a job's time is up its containers may be swept, wherever their owner was."""
 PERSIST_PROGRESS_S = 5.0
 """How often a running step's progress goes to the store; every look would cost a disk write."""
 
@@ -48,13 +51,16 @@ class Outside:
 
 
 def real_outside(workers: int = 1) -> Outside:
-    """Process hosts, and Locust with so many generator processes."""
+    """Process and Docker hosts, and Locust with so many generator processes."""
     return Outside(
-        hosts=lambda prepared: {
-            trial.host.name: ProcessHost(trial.host) for trial in prepared.plan.trials
-        },
+        hosts=lambda prepared: {trial.host.name: _host_of(trial) for trial in prepared.plan.trials},
         traffic=LocustTraffic(workers),
     )
+
+
+def _host_of(trial: PlannedTrial) -> Host:
+    # A server at a URL is nobody's to start: whatever the host, only commands run around it.
+    return ProcessHost(trial.host) if trial.container is None else DockerHost(trial.host)
 
 
 def run(
@@ -226,7 +232,9 @@ def _measure(
         parts=Parts(
             hosts=outside.hosts(prepared),
             traffic=outside.traffic,
-            launch=lambda trial, folder: _launch(prepared, trial, folder, model_dir),
+            launch=lambda trial, folder: replace(
+                _launch(prepared, trial, folder, model_dir), job_id=stored.id
+            ),
             save=lambda record: store.save_trial(stored.id, record),
             say=say,
             control=switch,
@@ -253,9 +261,10 @@ def _launch(
         name: prepared.secrets[name] if isinstance(value, SecretRef) else value
         for name, value in server.environment.items()
     }
+    elsewhere = server.url or trial.container
     return Launch(
         trial_id=trial.id,
-        command=None if server.url else trial.candidate.command or server.command,
+        command=None if elsewhere else trial.candidate.command or server.command,
         url=server.url,
         port=server.port,
         environment={**environment, **trial.candidate.environment},
@@ -269,6 +278,8 @@ def _launch(
         before=server.hooks.before_trial,
         after=server.hooks.after_trial,
         tls=tls_of(server, prepared.base_dir),
+        container=trial.container,
+        lifetime_s=prepared.spec.limits.duration_s + LEFT_BEHIND_S,
     )
 
 

@@ -10,6 +10,7 @@ from itertools import product
 from math import prod
 
 from rightsizer.catalog import Catalog, InstanceType
+from rightsizer.containers import Container, EngineFacts, container_of, place_container
 from rightsizer.errors import EnvironmentFault, ProblemsError
 from rightsizer.inventory import HostSpec, Machine, NotRunnable, Placement, place, place_generator
 from rightsizer.schedule import Step, steps_of
@@ -46,6 +47,8 @@ class PlannedTrial:
     candidate: Candidate
     host: HostSpec
     placement: Placement
+    container: Container | None = None
+    """On a Docker host."""
 
 
 @dataclass(frozen=True)
@@ -137,10 +140,11 @@ def make_plan(
     hosts: Sequence[HostSpec],
     machine: Machine,
     taken: frozenset[int] = frozenset(),
+    engines: Mapping[str, EngineFacts] | None = None,
 ) -> Plan:
     """Expand the sweep and give each candidate the first host that can run it.
 
-    `taken` are the CPUs that other jobs hold.
+    `taken` are the CPUs that other jobs hold; `engines` what the Docker hosts have, by host name.
 
     Raises:
         ProblemsError: more candidates than max_trials, or instance types nobody knows.
@@ -159,11 +163,11 @@ def make_plan(
         kind = catalog.find(candidate.instance_type)
         assert kind is not None
         try:
-            host, placement = _host_for(candidate, kind, spec, hosts, machine, taken)
+            found = _host_for(candidate, kind, spec, hosts, machine, taken, engines or {})
         except NotRunnable as error:
             refused.append(Refusal(_trial_id(candidate, hosts[0]), candidate, str(error)))
             continue
-        trials.append(PlannedTrial(_trial_id(candidate, host), candidate, host, placement))
+        trials.append(PlannedTrial(_trial_id(candidate, found[0]), candidate, *found))
     steps = steps_of(spec.traffic)
     traffic_s = sum(step.duration_s for step in steps)
     if isinstance(spec.traffic, SaturateTraffic | SearchTraffic):
@@ -190,7 +194,8 @@ def _host_for(
     hosts: Sequence[HostSpec],
     machine: Machine,
     taken: frozenset[int],
-) -> tuple[HostSpec, Placement]:
+    engines: Mapping[str, EngineFacts],
+) -> tuple[HostSpec, Placement, Container | None]:
     # A candidate's own image stands for the server's command too.
     shared = spec.server.command or spec.server.url
     has_command = candidate.command or (shared and not candidate.image)
@@ -199,11 +204,16 @@ def _host_for(
         try:
             if host.kind == "process" and not has_command:
                 raise NotRunnable(
-                    "an image needs a docker host, which comes with a later release; give a command"
+                    "an image needs a docker host; give a hosts file with one, or a command"
                 )
             if spec.server.url:
-                return host, place_generator(host, machine, taken)
-            return host, place(kind, host, machine, taken)
+                return host, place_generator(host, machine, taken), None
+            if host.kind == "process":
+                return host, place(kind, host, machine, taken), None
+            engine = engines[host.name]
+            container = container_of(spec.server, candidate.command, candidate.image, host, engine)
+            placement = place_container(kind, host, machine, engine, container, taken)
+            return host, placement, container
         except NotRunnable as error:
             reasons.append(f"{host.name}: {error}" if len(hosts) > 1 else str(error))
     raise NotRunnable("; ".join(reasons))

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from rightsizer.archives import regular_file_bytes, verify
 from rightsizer.catalog import Catalog, MachineSize, load_catalog
+from rightsizer.containers import images_of
 from rightsizer.errors import EnvironmentFault, InputError
+from rightsizer.hosts.docker.survey import resolved, survey
 from rightsizer.hosts.lease import leased_cpus
 from rightsizer.hosts.probe import this_machine
 from rightsizer.hosts.trust import Tls, trust_of
@@ -61,9 +63,11 @@ def prepare_spec(spec: JobSpec, base_dir: Path) -> Prepared:
     prices = base_dir / spec.prices if spec.prices else None
     hosts: Sequence[HostSpec] = (THIS_MACHINE,)
     if spec.hosts:
-        hosts = load_hosts(base_dir / spec.hosts)
+        hosts = hosts_of(base_dir / spec.hosts)
     catalog = load_catalog(MachineSize(machine.cpu_count, machine.memory_bytes), prices)
-    plan = make_plan(spec, catalog, hosts, machine, frozenset(leased_cpus()))
+    images = images_of(spec.server, [candidate.image for candidate in spec.candidates])
+    engines = {host.name: survey(host, images) for host in hosts if host.kind == "docker"}
+    plan = make_plan(spec, catalog, hosts, machine, frozenset(leased_cpus()), engines)
     tls = tls_of(spec.server, base_dir)
     if tls is not None:
         require_usable(tls)
@@ -79,7 +83,15 @@ def prepare_spec(spec: JobSpec, base_dir: Path) -> Prepared:
         machine=machine,
         plan=plan,
         secrets=_secrets(spec),
-        digests=_digests(spec, base_dir, payloads),
+        digests={**_digests(spec, base_dir, payloads), **_image_ids(plan)},
+    )
+
+
+def hosts_of(path: Path) -> tuple[HostSpec, ...]:
+    """The hosts of a hosts file, its Docker hosts with address and whole paths."""
+    folder = path.absolute().parent
+    return tuple(
+        resolved(host, folder) if host.kind == "docker" else host for host in load_hosts(path)
     )
 
 
@@ -118,6 +130,12 @@ def _secrets(spec: JobSpec) -> dict[str, str]:
             f"secret {names} is not set", "server.environment takes it from here", f"export {names}"
         )
     return values
+
+
+def _image_ids(plan: Plan) -> dict[str, str]:
+    """What each image meant when the plan was made: a name may come to mean another."""
+    containers = [trial.container for trial in plan.trials if trial.container is not None]
+    return {f"image {container.image}": container.image_id for container in containers}
 
 
 def _digests(spec: JobSpec, base_dir: Path, payloads: PayloadSet) -> dict[str, str]:

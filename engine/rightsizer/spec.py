@@ -158,6 +158,33 @@ class TlsSpec(Strict):
     key: str | None = None
 
 
+class ContainerSpec(Strict):
+    """What a container may do beyond the least, and the sizes of what it gets; docker hosts."""
+
+    network: Literal["internal", "bridge"] = "internal"
+    """`bridge` can reach other machines; `internal` nobody but the generator."""
+    writable_root: bool = False
+    capabilities: tuple[Annotated[str, Field(pattern=r"^[A-Z_]+$")], ...] = Field(
+        default=(), strict=False
+    )
+    """Kernel capabilities such as NET_BIND_SERVICE; none without it."""
+    new_privileges: bool = False
+    user: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.-]+(:[a-zA-Z0-9_.-]+)?$")] | None = None
+    """Instead of the image's own, as NAME, UID or UID:GID."""
+    tmp_mib: Annotated[int, Field(ge=1)] = 256
+    """Size of /tmp and of each of `writable`, in memory, MiB."""
+    writable: tuple[Annotated[str, Field(pattern=r"^/[^:,\x00]+$")], ...] = Field(
+        default=(), strict=False
+    )
+    """More folders that can be written, each empty at the start and in memory as /tmp is."""
+    shm_mib: Annotated[int, Field(ge=1)] | None = None
+    """Size of /dev/shm, MiB; half of the instance type's memory unless given."""
+    open_files: Annotated[int, Field(ge=64)] = 16384
+    """Open files and connections of a process: the same on every host."""
+    pids: Annotated[int, Field(ge=16)] | None = None
+    """Processes and threads; 1024, and 256 more for each vCPU, unless given."""
+
+
 class ServerSpec(Strict):
     """How the server is started, or where it already runs."""
 
@@ -165,6 +192,7 @@ class ServerSpec(Strict):
     image: str | None = None
     url: Address | None = None
     tls: TlsSpec | None = None
+    container: ContainerSpec = ContainerSpec()
     hooks: HooksSpec = HooksSpec()
     port: int | None = Field(default=None, ge=1, le=65535)
     """A port the command always listens on, for servers that cannot be told one."""

@@ -1,4 +1,4 @@
-"""What every host promises, held against the fake one and the one that starts processes."""
+"""What every host promises, held against the fake one and those that start real servers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+import docker
 import pytest
 from rightsizer.errors import Reason, TrialFailed
 from rightsizer.hosts.base import Host, Launch, Server
@@ -16,6 +17,8 @@ from rightsizer.hosts.fake import FakeHost
 from rightsizer.hosts.process import ProcessHost
 from rightsizer.inventory import THIS_MACHINE
 
+from tests.hosts.containers import container_launch, docker_host
+from tests.hosts.images import address, make_image, require_engine
 from tests.hosts.processes import GENERATOR_CPU, PYTHON, eventually, launch_of, of_folder
 
 
@@ -31,6 +34,7 @@ class Subject:
     """Makes the running server crash."""
     running: Callable[[], int]
     """How many servers run."""
+    close: Callable[[], None] = lambda: None
 
 
 def fake(folder: Path) -> Subject:
@@ -59,16 +63,42 @@ def processes(folder: Path) -> Subject:
     )
 
 
+def containers(folder: Path) -> Subject:
+    require_engine()
+    client = docker.APIClient(base_url=address())
+    image = client.inspect_image(make_image(client))["Id"]
+    launch = container_launch(folder, image)
+
+    def running() -> int:
+        return len(client.containers(filters={"label": f"rightsizer.job={launch.job_id}"}))
+
+    def crash(server: Server) -> None:
+        [found] = client.containers(filters={"label": f"rightsizer.job={launch.job_id}"})
+        client.kill(found["Id"])
+        assert eventually(lambda: not running())
+
+    return Subject(
+        docker_host(),
+        launch,
+        container_launch(folder, image, "exit"),
+        crash,
+        running,
+        client.close,
+    )
+
+
 @pytest.fixture(
     params=[
         pytest.param(fake, id="FakeHost"),
         pytest.param(processes, id="ProcessHost", marks=pytest.mark.server),
+        pytest.param(containers, id="DockerHost", marks=pytest.mark.docker),
     ]
 )
 def subject(request, tmp_path) -> Iterator[Subject]:
     made = request.param(tmp_path)
     yield made
     assert made.running() == 0
+    made.close()
 
 
 def start(subject: Subject, tick: Callable[[], None] = lambda: None) -> AbstractContextManager:

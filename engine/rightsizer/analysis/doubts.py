@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rightsizer.analysis.figures import Doubt, Interval, PayloadFigures
 from rightsizer.units import duration, interval, milliseconds, percent, significant
@@ -171,6 +171,27 @@ def emulated(instance_type: str) -> Doubt:
         "note",
         f"{instance_type} emulated by a CPU set on the same processor family",
         "",
+    )
+
+
+def relaxed(what: Sequence[str]) -> Doubt:
+    """A container that may do more than the least."""
+    return Doubt(
+        "relaxed-container",
+        "note",
+        f"the container was allowed more than the least: {'; '.join(what)}",
+        "take back what it does not need",
+    )
+
+
+def far_host(host: str) -> Doubt:
+    """The network between generator and server is in the latency; nobody leases the far CPUs."""
+    return Doubt(
+        "far-host",
+        "note",
+        f"{host} is another machine: the network to it is in the latency, and nothing keeps other "
+        "jobs from its CPUs",
+        "keep other load off that machine",
     )
 
 

@@ -220,6 +220,10 @@ def _setting_doubts(basis: Basis, setting: Setting) -> list[Doubt]:
         found.append(doubts.stand_in(setting.instance_type, setting.host))
     if placement.provenance == "emulated":
         found.append(doubts.emulated(setting.instance_type))
+    if placement.relaxed:
+        found.append(doubts.relaxed(placement.relaxed))
+    if placement.far:
+        found.append(doubts.far_host(setting.host))
     if not setting.pinned:
         found.append(doubts.not_pinned())
     elif placement.co_located:
@@ -232,6 +236,6 @@ def _setting_doubts(basis: Basis, setting: Setting) -> list[Doubt]:
         found.append(doubts.server_elsewhere(setting.url))
     else:
         found.append(doubts.one_start())
-    if setting.over_loopback:
+    if setting.over_loopback and not placement.far:
         found.append(doubts.loopback())
     return found

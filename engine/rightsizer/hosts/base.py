@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from rightsizer.containers import Container
 from rightsizer.hosts.trust import Tls
 from rightsizer.inventory import Placement
 
@@ -45,6 +46,11 @@ class Launch:
     """Commands run around the trial of a server at a URL."""
     tls: Tls | None = None
     """For an https URL: what to trust beside, or instead of, the system's certificates."""
+    container: Container | None = None
+    """What runs on a Docker host, instead of `command`."""
+    job_id: str = ""
+    lifetime_s: float = 7 * 86400.0
+    """After so long nobody can need what the trial left on a host."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,8 @@ class Usage:
     """User and system time of the whole process tree since it started."""
     memory_bytes: int
     """Memory of the tree, page cache left out."""
+    throttled_periods: int = 0
+    """Of a container: periods since it started in which the kernel held it back."""
 
 
 class Owner(Protocol):

@@ -7,7 +7,8 @@ descriptors for a child's stdin and stdout travel beside a spawn command (SCM_RI
 engine's end closes, however it died, everything the guardian started is ended. Standard library
 only: it must start fast and cost nothing.
 
-Commands: spawn, end. Reports: spawned, refused, ended, exited, usage, out-of-memory.
+Commands: spawn, end, on-loss. Reports: spawned, refused, ended, noted, exited, usage,
+out-of-memory.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import os
 import selectors
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections import deque
@@ -37,6 +39,8 @@ SERVER = "server"
 USAGE_EVERY_S = 0.5
 ORPHAN_GRACE_S = 1.0
 """What children get to end by themselves once the engine is gone."""
+ON_LOSS_S = 8.0
+"""What the command left for the engine's death gets."""
 POLL_S = 0.02
 READ_BYTES = 65536
 MAX_DESCRIPTORS = 8
@@ -71,6 +75,7 @@ class Guardian:
         self._meter = Meter(None)
         self._next_usage_s = 0.0
         self._engine_gone_s: float | None = None
+        self._on_loss: tuple[list[str], dict[str, str]] | None = None
         self._selector.register(channel, selectors.EVENT_READ, self._receive)
         wake = wake_on_signals(self._on_signal)
         self._selector.register(wake, selectors.EVENT_READ, lambda: forget_signals(wake))
@@ -92,6 +97,23 @@ class Guardian:
             for child in self._children.values():
                 self._pump(child.log, DRAIN_BYTES)
                 child.log.close()
+            self._run_on_loss()
+
+    def _run_on_loss(self) -> None:
+        """What the engine would have done itself: a container is no process of ours to end."""
+        if self._on_loss is None:
+            return
+        argv, environment = self._on_loss
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            subprocess.run(
+                argv,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=ON_LOSS_S,
+                check=False,
+            )
 
     def _on_signal(self, number: int, frame: object) -> None:
         if number != signal.SIGCHLD:
@@ -122,10 +144,13 @@ class Guardian:
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         for line in lines:
             command = json.loads(line)
-            if command.pop("kind") == "spawn":
-                self._spawn(**command)
-            else:
-                self._end_child(**command)
+            match command.pop("kind"):
+                case "spawn":
+                    self._spawn(**command)
+                case "end":
+                    self._end_child(**command)
+                case "on-loss":
+                    self._note_on_loss(**command)
 
     def _spawn(
         self,
@@ -162,6 +187,10 @@ class Guardian:
             pipe.read_end, selectors.EVENT_READ, lambda: self._pump(pipe, TURN_BYTES)
         )
         self._report("spawned", name=name, pid=pid)
+
+    def _note_on_loss(self, name: str, argv: list[str], environment: dict[str, str]) -> None:
+        self._on_loss = (argv, environment) if argv else None
+        self._report("noted", name=name)
 
     def _end_child(self, name: str, grace_s: float) -> None:
         if name in self._children:

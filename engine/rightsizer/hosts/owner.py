@@ -163,6 +163,22 @@ class GuardedOwner:
         with contextlib.suppress(TrialInterrupted):  # then its processes are gone with it
             self._ask("end", ("ended",), grace_s + ANSWER_S, (), name=name, grace_s=grace_s)
 
+    def on_loss(self, argv: Sequence[str] | None, environment: Mapping[str, str]) -> None:
+        """What the guardian runs once the engine is gone, or has left; None takes it back.
+
+        Raises:
+            TrialInterrupted: the guardian is gone.
+        """
+        self._ask(
+            "on-loss",
+            ("noted",),
+            ANSWER_S,
+            (),
+            name="on-loss",
+            argv=list(argv or ()),
+            environment=dict(environment),
+        )
+
     def exited(self, name: str) -> str | None:
         """How the process ended; see `hosts.base.Owner`."""
         with self._changed:

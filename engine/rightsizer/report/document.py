@@ -125,6 +125,9 @@ def _planned(trial: PlannedTrial) -> dict[str, Any]:
         "co_located": placement.co_located,
         "shared_core": placement.shared_core,
         "memory_bytes": placement.memory_bytes,
+        "image": None if trial.container is None else trial.container.image,
+        "image_id": None if trial.container is None else trial.container.image_id,
+        "relaxed": list(placement.relaxed),
     }
 
 
@@ -135,6 +138,7 @@ def _refused(refusal: Refusal) -> dict[str, Any]:
         "runnable": False,
         "why_not": refusal.why,
         **dict.fromkeys((*absent, "co_located", "shared_core", "memory_bytes")),
+        **dict.fromkeys(("image", "image_id", "relaxed")),
     }
 
 

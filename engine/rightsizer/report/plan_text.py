@@ -93,6 +93,7 @@ def _sections(plan: Plan, spec: JobSpec) -> list[Section]:
     co_located = [
         Entry("co-located", f"{kind} shares a physical core with the generator") for kind in sharing
     ]
+    relaxed = dict.fromkeys(what for t in plan.trials for what in t.placement.relaxed)
     allowed_s = spec.limits.duration_s
     late = Entry(
         "limits.duration_s",
@@ -101,6 +102,7 @@ def _sections(plan: Plan, spec: JobSpec) -> list[Section]:
     )
     return [
         *([Section("Cannot run", refused)] if refused else []),
+        *([Section("Containers may", tuple(_relaxation(r) for r in relaxed))] if relaxed else []),
         *([Section("Too long", (late,))] if plan.expected_s > allowed_s else []),
         Section(
             "Each trial", (Entry("traffic", _traffic(plan, spec)), *_wanted(spec), *co_located)
@@ -123,6 +125,11 @@ def _wanted(spec: JobSpec) -> list[Entry]:
         wanted = given(spec.target.invocations_per_min)
         found.append(Entry("target", f"{wanted} invocations a minute"))
     return found
+
+
+def _relaxation(told: str) -> Entry:
+    key, _, what = told.partition(": ")
+    return Entry(key, what)
 
 
 def _label(candidate: Candidate) -> str:

@@ -1,6 +1,7 @@
 """A small server to be started by tests: PORT and then words that say how it misbehaves.
 
-GET /ping answers 200, /environ its variables, /where its folder and CPUs, /die ends it.
+GET /ping answers 200, /environ its variables, /where its folder and CPUs, /die ends it, and
+/eval?EXPRESSION is what that is to Python.
 """
 
 import json
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote
 
 port, words = int(sys.argv[1]), sys.argv[2:]
 
@@ -25,6 +27,8 @@ class Handler(BaseHTTPRequestHandler):
                 "pid": os.getpid(),
             },
         }.get(self.path, {})
+        if self.path.startswith("/eval?"):
+            body = eval(unquote(self.path.partition("?")[2]))
         if self.path == "/die":
             print("dying as told", flush=True)
             os._exit(3)
@@ -96,6 +100,6 @@ if "secret" in words:
         os.write(1, letter.encode())
         time.sleep(0.01)
     os.write(1, b"\n")
-server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+server = ThreadingHTTPServer((os.environ.get("LISTEN", "127.0.0.1"), port), Handler)
 print("listening", flush=True)
 server.serve_forever()

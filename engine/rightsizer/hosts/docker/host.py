@@ -1,0 +1,166 @@
+"""A Docker engine as a host: every server a container of its own, on a network of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rightsizer.containers import is_far
+from rightsizer.errors import EnvironmentFault, Reason, TrialFailed, TrialInterrupted
+from rightsizer.hosts.base import Launch
+from rightsizer.hosts.docker.endings import hint
+from rightsizer.hosts.docker.engine import Engine, EngineGone, Missing, Refused
+from rightsizer.hosts.docker.model import volume_with
+from rightsizer.hosts.docker.ownership import labels_of, this_process
+from rightsizer.hosts.docker.reaper import reaper_command
+from rightsizer.hosts.docker.request import create_request
+from rightsizer.hosts.docker.server import DockerServer
+from rightsizer.hosts.docker.sweep import remove_run, sweep
+from rightsizer.hosts.owner import GuardedOwner
+from rightsizer.hosts.ports import LOOPBACK
+from rightsizer.hosts.trust import Tls
+from rightsizer.inventory import HostSpec
+
+STOP_GRACE_S = 5
+REMOVE_S = 5.0
+"""What an engine gets to let go of a network whose container has just ended."""
+REAPER_ENVIRONMENT = (
+    "PATH", "HOME", "SSH_AUTH_SOCK", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH",
+)  # fmt: skip
+
+
+class DockerHost:
+    """Starts containers; see `hosts.base.Host`."""
+
+    def __init__(self, spec: HostSpec) -> None:
+        """`spec` has its address, and the paths of its TLS files lead there from anywhere."""
+        assert spec.address is not None
+        self._spec, self._address = spec, spec.address
+        tls = spec.tls
+        self._tls = None if tls is None else Tls(tls.ca, tls.cert, tls.key)
+
+    @property
+    def name(self) -> str:
+        """The host's name in the hosts file."""
+        return self._spec.name
+
+    @contextmanager
+    def start(
+        self, launch: Launch, tick: Callable[[], None] = lambda: None
+    ) -> Iterator[DockerServer]:
+        """See `hosts.base.Host`.
+
+        Raises:
+            TrialInterrupted: the engine does not answer.
+        """
+        launch.trial_dir.mkdir(parents=True, exist_ok=True)
+        run = f"rightsizer-{launch.trial_id}-{secrets.token_hex(4)}"
+        with (
+            GuardedOwner(launch.placement.generator_cpus, launch.secrets) as owner,
+            self._connected() as engine,
+        ):
+            owner.on_loss(reaper_command(self._address, run, self._tls), _reaper_environment())
+            server: DockerServer | None = None
+            try:
+                tick()
+                with _told():
+                    sweep(engine)
+                    container = self._create(engine, launch, run)
+                    server = DockerServer(owner, engine, launch, container)
+                    _begin(server)
+                    server.locate(run, self._published_on())
+                server.wait_ready(tick)
+                yield server
+            finally:
+                if _removed(engine, run, server):
+                    owner.on_loss(None, {})
+
+    @contextmanager
+    def _connected(self) -> Iterator[Engine]:
+        with _told():
+            engine = Engine(self._address, self._tls)
+        with engine:
+            yield engine
+
+    def _published_on(self) -> str | None:
+        """Where the server's port can be reached beside its own network."""
+        if not self._spec.publish:
+            return None
+        return "0.0.0.0" if is_far(self._address) else LOOPBACK
+
+    def _create(self, engine: Engine, launch: Launch, run: str) -> str:
+        container = launch.container
+        assert container is not None
+        deadline_s = time.time() + launch.lifetime_s
+        labels = labels_of(this_process(), run, launch.job_id, launch.trial_id, deadline_s)
+        publish_on = self._published_on()
+        internal = container.settings.network == "internal" and publish_on is None
+        try:
+            engine.create_network(run, labels, internal=internal)
+            model = None if launch.model_dir is None else str(launch.model_dir)
+            if launch.model_dir is not None and is_far(self._address):
+                model = volume_with(engine, launch.model_dir, run, container.image_id, labels)
+            request = create_request(
+                container,
+                launch.placement,
+                launch.environment,
+                labels,
+                network=run,
+                model=model,
+                publish_on=publish_on,
+            )
+            return engine.create(run, request)
+        except Missing as error:
+            detail = f"image {container.image} is gone since the plan was made: {error}"
+            raise TrialFailed(Reason.NOT_RUNNABLE, detail) from None
+        except Refused as error:
+            detail = f"the Docker engine refused the container: {error}"
+            raise TrialFailed(Reason.NOT_RUNNABLE, detail) from None
+
+
+def _begin(server: DockerServer) -> None:
+    try:
+        server.begin()
+    except Refused as error:
+        detail = f"the container did not start: {error}"
+        more = hint(str(error))
+        raise TrialFailed(
+            Reason.EXITED_AT_START, f"{detail}; {more}" if more else detail, str(error)
+        ) from None
+
+
+def _removed(engine: Engine, run: str, server: DockerServer | None) -> bool:
+    """End the container and remove all of the run; whether nothing of it is left."""
+    deadline_s = time.monotonic() + REMOVE_S
+    try:
+        if server is not None:
+            with contextlib.suppress(Refused):
+                server.end(STOP_GRACE_S)
+        while remove_run(engine, run):
+            if time.monotonic() > deadline_s:
+                return False
+    except EngineGone:
+        return False
+    finally:
+        if server is not None:
+            server.close()
+    return True
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """An engine that is gone interrupts the trial: it says nothing about the candidate."""
+    try:
+        yield
+    except EngineGone as error:
+        raise TrialInterrupted(Reason.HOST_LOST, str(error)) from None
+    except Refused as error:
+        raise EnvironmentFault("the Docker engine refused", str(error)) from None
+
+
+def _reaper_environment() -> dict[str, str]:
+    return {name: os.environ[name] for name in REAPER_ENVIRONMENT if name in os.environ}

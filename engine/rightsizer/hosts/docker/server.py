@@ -1,0 +1,155 @@
+"""A server in a container."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rightsizer.containers import host_name, is_far
+from rightsizer.errors import Reason, TrialFailed, TrialInterrupted
+from rightsizer.hosts.base import Endpoint, Launch, Usage
+from rightsizer.hosts.docker.endings import KILLED, ending_of
+from rightsizer.hosts.docker.engine import Engine, EngineGone, Missing, Refused
+from rightsizer.hosts.docker.watch import Watch
+from rightsizer.hosts.logs import BoundedLog, Redactor
+from rightsizer.hosts.owner import GuardedOwner
+from rightsizer.hosts.ports import LOOPBACK
+from rightsizer.hosts.readiness import Readiness
+
+POLL_S = 0.1
+LATE_NEWS_S = 0.5
+"""What an engine may take to say that a process was killed for memory, after it said killed."""
+KEPT_LINES = 2000
+ADDRESS_S = 5.0
+
+
+class DockerServer:
+    """A container that is to become ready; see `hosts.base.Server`."""
+
+    def __init__(self, owner: GuardedOwner, engine: Engine, launch: Launch, container: str) -> None:
+        self._owner, self._engine, self._launch = owner, engine, launch
+        self._container = container
+        self._watch: Watch | None = None
+        self._endpoint = Endpoint("")
+        self._begin_s = time.monotonic()
+        self.ready_s = 0.0
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it listens."""
+        return self._endpoint
+
+    @property
+    def owner(self) -> GuardedOwner:
+        """The guardian's engine end: the generator is a process of this machine."""
+        return self._owner
+
+    def usage(self) -> Sequence[Usage]:
+        """Readings of the container."""
+        return [] if self._watch is None else self._watch.usage()
+
+    def log_tail(self, lines: int = 20) -> str:
+        """The last lines it printed; none where the engine cannot tell any more."""
+        try:
+            return self._log(lines)
+        except (EngineGone, Refused):
+            return ""
+
+    def check(self) -> None:
+        """Raise TrialFailed when it has ended, TrialInterrupted when engine or guardian has."""
+        self._check(before_ready=False)
+
+    # -- its life, for the host ------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Start the container; raises Refused, EngineGone."""
+        self._watch = Watch(self._engine, self._container)
+        self._begin_s = time.monotonic()
+        self._engine.start(self._container)
+
+    def locate(self, network: str, published_on: str | None) -> None:
+        """Learn where it can be reached; raises TrialFailed where it has ended before."""
+        assert self._launch.container is not None
+        port = self._launch.container.port
+        deadline_s = time.monotonic() + ADDRESS_S
+        while time.monotonic() < deadline_s:
+            self._check(before_ready=True)
+            found = self._engine.inspect(self._container)["NetworkSettings"]
+            if published_on is None:
+                address = found["Networks"][network]["IPAddress"]
+            else:
+                bound = (found["Ports"] or {}).get(f"{port}/tcp") or [{"HostPort": ""}]
+                far = is_far(self._engine.address)
+                address = host_name(self._engine.address) if far else LOOPBACK
+                port = int(bound[0]["HostPort"] or 0)
+            if address and port:
+                self._endpoint = Endpoint(f"http://{address}:{port}")
+                return
+            time.sleep(POLL_S)
+        raise TrialInterrupted(Reason.HOST_LOST, "the engine gave the container no address")
+
+    def wait_ready(self, tick: Callable[[], None]) -> None:
+        """Until it answers; raises TrialFailed when it ends first, or takes too long."""
+        launch = self._launch
+        with Readiness(self._endpoint.url, launch.ready_path) as readiness:
+            while True:
+                tick()
+                self._check(before_ready=True)
+                if readiness.wait(POLL_S):
+                    break
+                if time.monotonic() - self._begin_s > launch.ready_timeout_s:
+                    detail = self._never_ready(readiness.why_not)
+                    raise TrialFailed(Reason.NEVER_READY, detail, self.log_tail())
+        self.ready_s = readiness.since_s - self._begin_s
+
+    def end(self, grace_s: int) -> None:
+        """Stop the container and keep its log; raises Refused, EngineGone."""
+        self._engine.stop(self._container, grace_s)
+        log = BoundedLog(self._launch.trial_dir / "server.log")
+        try:
+            log.write(self._log(KEPT_LINES).encode())
+        finally:
+            log.close()
+
+    def close(self) -> None:
+        """End what watches it, once it is removed."""
+        if self._watch is not None:
+            self._watch.close()
+
+    # -- its state -------------------------------------------------------------------------------
+
+    def _check(self, *, before_ready: bool) -> None:
+        self._owner.check()
+        try:
+            state = self._state()
+        except Missing:
+            detail = "the container is gone; somebody removed it"
+            raise TrialInterrupted(Reason.HOST_LOST, detail) from None
+        except (EngineGone, Refused) as error:
+            raise TrialInterrupted(Reason.HOST_LOST, str(error)) from None
+        ran_out = self._watch is not None and self._watch.ran_out
+        if state.get("Running") and not state.get("Paused") and not ran_out:
+            return
+        log = self.log_tail()
+        ending = ending_of(state, ran_out, log, before_ready)
+        if ending is not None:
+            raise TrialFailed(*ending, log)
+
+    def _state(self) -> dict[str, Any]:
+        state = dict(self._engine.inspect(self._container)["State"])
+        if not state["Running"] and state["ExitCode"] == KILLED and not state["OOMKilled"]:
+            time.sleep(LATE_NEWS_S)
+            state = dict(self._engine.inspect(self._container)["State"])
+        return state
+
+    def _log(self, lines: int) -> str:
+        redactor = Redactor([secret.encode() for secret in self._launch.secrets])
+        said = self._engine.log(self._container, lines)
+        masked = redactor.feed(said) + redactor.flush()
+        return "\n".join(masked.decode("utf-8", "replace").splitlines()[-lines:])
+
+    def _never_ready(self, why_not: str) -> str:
+        path, url = self._launch.ready_path, self._endpoint.url
+        wanted = f"{url} accepted no connection" if path is None else f"GET {path} did not turn 200"
+        return f"{wanted} within {self._launch.ready_timeout_s:g} s; last: {why_not}"

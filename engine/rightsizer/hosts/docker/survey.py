@@ -1,0 +1,58 @@
+"""Asking the engines of a hosts file what they have; nothing is started or pulled."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rightsizer.containers import DEFAULT_ADDRESS, EngineFacts, ImageFacts
+from rightsizer.hosts.docker.engine import Engine, EngineGone, Missing, Refused
+from rightsizer.hosts.trust import Tls
+from rightsizer.inventory import HostSpec, TlsFiles, address_problems
+
+
+def resolved(host: HostSpec, base_dir: Path) -> HostSpec:
+    """A Docker host with its address, and paths that lead there from anywhere.
+
+    Without an address it is DOCKER_HOST's, as for Docker's own tools, or the usual socket.
+    """
+    address = host.address or os.environ.get("DOCKER_HOST") or DEFAULT_ADDRESS
+    files = host.tls
+    tls = files and TlsFiles(
+        ca=str(base_dir / files.ca), cert=str(base_dir / files.cert), key=str(base_dir / files.key)
+    )
+    return host.model_copy(update={"address": address, "tls": tls})
+
+
+def survey(host: HostSpec, images: Sequence[str]) -> EngineFacts:
+    """What the engine of a resolved host is, and which of the images it has."""
+    assert host.address is not None
+    wrong = [message for _, message in address_problems(host)]
+    if wrong:  # a hosts file's address was looked at before: this is the environment's
+        return EngineFacts(host.address, fault=f"DOCKER_HOST {host.address}: {wrong[0]}")
+    tls = None if host.tls is None else Tls(host.tls.ca, host.tls.cert, host.tls.key)
+    try:
+        with Engine(host.address, tls) as engine:
+            info = engine.info()
+            return EngineFacts(
+                address=host.address,
+                cpu_count=int(info["NCPU"]),
+                memory_bytes=int(info["MemTotal"]),
+                architecture=str(info["Architecture"]),
+                images={name: facts for name in images if (facts := _image(engine, name))},
+            )
+    except (EngineGone, Refused) as error:
+        todo = "start Docker there, or mend the address in the hosts file"
+        return EngineFacts(host.address, fault=f"host {host.name}: {error}; {todo}")
+
+
+def _image(engine: Engine, name: str) -> ImageFacts | None:
+    try:
+        found = engine.image(name)
+    except Missing:
+        return None
+    exposed: dict[str, Any] = (found.get("Config") or {}).get("ExposedPorts") or {}
+    ports = sorted(int(port.partition("/")[0]) for port in exposed if not port.endswith("/udp"))
+    return ImageFacts(str(found["Id"]), str(found["Architecture"]), tuple(ports))

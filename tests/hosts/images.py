@@ -1,0 +1,103 @@
+"""Images made on the spot, without a registry: this machine's own Python, and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import tempfile
+from pathlib import Path
+
+import docker
+import pytest
+
+REPOSITORY = "rightsizer-test/python"
+SERVER = Path(__file__).parent / "servers" / "ready.py"
+LEFT_OUT = {
+    "test", "idlelib", "tkinter", "turtledemo", "lib2to3", "ensurepip", "site-packages",
+    "__pycache__", "config-3", "distutils", "pydoc_data",
+}  # fmt: skip
+
+
+def address() -> str:
+    """Of the engine that tests use."""
+    return os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+
+
+@functools.cache
+def why_no_engine() -> str | None:
+    """What keeps tests from a Docker engine on this machine, None where one answers."""
+    if not address().startswith("unix:"):
+        return f"{address()} is no engine of this machine"
+    try:
+        client = docker.APIClient(base_url=address(), timeout=5)
+        client.close()
+    except docker.errors.DockerException as error:
+        return f"no Docker engine answers at {address()}: {error}"
+    return None
+
+
+def require_engine() -> None:
+    """Skip the test where no engine answers, or fail it where one must."""
+    why = why_no_engine()
+    if why is None:
+        return
+    if os.environ.get("RIGHTSIZER_REQUIRE_DOCKER") == "1":
+        pytest.fail(why)
+    pytest.skip(why)
+
+
+def make_image(client: docker.APIClient) -> str:
+    """An image with this Python and the small server at /ready.py; its name. Takes a second."""
+    tag = hashlib.sha256(sys.version.encode() + SERVER.read_bytes()).hexdigest()[:12]
+    name = f"{REPOSITORY}:{tag}"
+    with contextlib.suppress(docker.errors.ImageNotFound):
+        client.inspect_image(name)
+        return name
+    with tempfile.TemporaryFile() as file:
+        with tarfile.open(fileobj=file, mode="w") as archive:
+            _add_python(archive)
+            archive.add(SERVER, "ready.py")
+            for folder in ("tmp", "run", "proc", "sys", "dev", "etc", "opt/ml/model"):
+                _add_folder(archive, folder)
+        file.seek(0)
+        client.import_image_from_data(file.read(), repository=REPOSITORY, tag=tag)
+    return name
+
+
+def _add_folder(archive: tarfile.TarFile, name: str) -> None:
+    info = tarfile.TarInfo(name)
+    info.type, info.mode = tarfile.DIRTYPE, 0o755
+    archive.addfile(info)
+
+
+def _add_python(archive: tarfile.TarFile) -> None:
+    """The interpreter at its own path, its library and what both are linked with."""
+    program = Path(os.path.realpath(sys.executable))
+    library = Path(sysconfig.get_path("stdlib"))
+    extensions = list((library / "lib-dynload").glob("*.so"))
+    archive.add(program)
+    for path in _linked_with([program, *extensions]):
+        archive.add(os.path.realpath(path), arcname=path)
+    archive.add(library, filter=_kept)
+    link = tarfile.TarInfo("usr/bin/python3")
+    link.type, link.linkname = tarfile.SYMTYPE, str(program)
+    archive.addfile(link)
+
+
+def _kept(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    name = info.name.rpartition("/")[2]
+    return None if any(name.startswith(left) for left in LEFT_OUT) else info
+
+
+def _linked_with(programs: list[Path]) -> set[str]:
+    said = subprocess.run(
+        ["ldd", *map(str, programs)], capture_output=True, text=True, check=False
+    ).stdout
+    return set(re.findall(r"(?:=> |^\t)(/\S+) \(0x", said, re.MULTILINE))
