@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rightsizer.errors import Reason, TrialState, UsageError
+from rightsizer.errors import InputError, Reason, TrialState, UsageError
+from rightsizer.hosts.docker.sweep import sweep_host
+from rightsizer.inventory import HostSpec
+from rightsizer.preparation import hosts_of
 from rightsizer.store import Store, StoredJob, default_store
 from rightsizer.trials import TrialRecord
 
@@ -53,7 +58,23 @@ def collect(*, store: str | Path | None = None) -> list[str]:
             if opened.is_owned(stored.id):
                 continue
             done += _collect_job(opened, stored)
+        hosts = _docker_hosts(opened.jobs())
+    for host in hosts:
+        done += sweep_host(host)
     return done
+
+
+def _docker_hosts(jobs: Sequence[StoredJob]) -> list[HostSpec]:
+    """Every Docker engine that a stored job's hosts file names, once."""
+    found: dict[str, HostSpec] = {}
+    for job in jobs:
+        given = job.spec.get("hosts")
+        if given:
+            with contextlib.suppress(InputError):  # moved or mended since: what is left is swept
+                for host in hosts_of(Path(job.inputs["base_dir"]) / given):  # by the next start
+                    if host.kind == "docker" and host.address:
+                        found.setdefault(host.address, host)
+    return list(found.values())
 
 
 def _collect_job(store: Store, stored: StoredJob) -> list[str]:

@@ -8,6 +8,8 @@ from rightsizer.errors import Reason
 
 KILLED = 137
 """128 and SIGKILL, as the engine reports it."""
+CANNOT_RUN = (126, 127)
+NO_PROGRAM = "its program is not there, not executable, or for another processor"
 HINTS = (
     ("read-only file system", "server.container.writable_root: true, or writable: [FOLDER]"),
     ("errno 30", "server.container.writable_root: true, or writable: [FOLDER]"),
@@ -15,6 +17,7 @@ HINTS = (
     ("can't start new thread", "server.container.pids: MORE"),
     ("resource temporarily unavailable", "server.container.pids: MORE"),
     ("network is unreachable", "server.container.network: bridge"),
+    ("connection timed out", "server.container.network: bridge"),
     ("name resolution", "server.container.network: bridge"),
     ("could not resolve host", "server.container.network: bridge"),
     ("operation not permitted", "server.container.capabilities: [NAME]"),
@@ -44,6 +47,8 @@ def ending_of(
         return None
     code = int(state.get("ExitCode", 0))
     how = "signal SIGKILL" if code == KILLED else f"exit code {code}"
+    if code in CANNOT_RUN:
+        how += f" ({NO_PROGRAM})"
     said = str(state.get("Error") or "")
     if before_ready:
         detail = f"the server ended before it was ready: {how}"
@@ -56,7 +61,7 @@ def hint(text: str) -> str:
     """What would let a server that printed this start; empty where nothing is known."""
     lowered = text.lower()
     if "exec format error" in lowered:
-        return "its program is for another processor, or a script without its first line"
+        return NO_PROGRAM
     found = next((key for sign, key in HINTS if sign in lowered), "")
     return f"the job file can allow more: {found}" if found else ""
 

@@ -4,6 +4,7 @@ of three errors of ours."""
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import IO, Any
@@ -13,8 +14,10 @@ import requests
 import urllib3
 from docker.errors import APIError, DockerException, NotFound
 from docker.tls import TLSConfig
+from docker.types import CancellableStream
 
 from rightsizer.hosts.trust import Tls
+from rightsizer.inventory import HostSpec
 
 CALL_S = 10.0
 """What an engine gets to answer. It answers in milliseconds, or has a problem."""
@@ -34,6 +37,23 @@ class Refused(Exception):
 
 class Missing(Refused):
     """There is no such image, container, network or volume."""
+
+
+class Stream:
+    """Documents as they come, until the engine ends them or another thread closes the stream."""
+
+    def __init__(self, response: requests.Response) -> None:
+        self._response = response
+
+    def __iter__(self) -> Iterator[Document]:
+        with self._response, contextlib.suppress(requests.RequestException, OSError):
+            for line in self._response.iter_lines():
+                yield json.loads(line)
+
+    def close(self) -> None:
+        """Wake the reader; over ssh it wakes only when the engine says something."""
+        with contextlib.suppress(Exception):  # broken already, or of a kind that cannot
+            CancellableStream(iter(()), self._response).close()
 
 
 class Engine:
@@ -125,15 +145,14 @@ class Engine:
         """SIGTERM, and SIGKILL after the grace."""
         self._call(self._api.stop, container, timeout=grace_s)
 
-    def readings(self, container: str) -> Iterator[Document]:
+    def readings(self, container: str) -> Stream:
         """What it uses, about once a second, until it is removed."""
-        with _translated(self.address):
-            yield from self._api.stats(container, stream=True, decode=True)
+        return self._stream(f"/containers/{container}/stats", {"stream": "true"}, CALL_S)
 
-    def events(self, container: str) -> Any:
-        """What happens to it, as it happens; `close()` from another thread ends it."""
-        filters = {"type": "container", "container": container}
-        return self._call(self._api.events, filters=filters, decode=True)
+    def events(self, container: str) -> Stream:
+        """What happens to it, as it happens, until the stream is closed."""
+        filters = json.dumps({"type": ["container"], "container": [container]})
+        return self._stream("/events", {"filters": filters}, None)
 
     # -- sweeping --------------------------------------------------------------------------------
 
@@ -159,6 +178,14 @@ class Engine:
         with contextlib.suppress(Missing):
             self._call(removers[kind])
 
+    def _stream(self, path: str, params: Mapping[str, str], timeout_s: float | None) -> Stream:
+        # The SDK's own streams leave the connection open when they break.
+        url = f"{self._api.base_url}/v{self._api.api_version}{path}"
+        with _translated(self.address):
+            timeout = (CALL_S, timeout_s)
+            response = self._api.get(url, params=dict(params), stream=True, timeout=timeout)
+            return Stream(response)
+
     def _call(self, function: Any, *args: Any, **kwargs: Any) -> Any:
         with _translated(self.address):
             return function(*args, **kwargs)
@@ -170,6 +197,11 @@ class Engine:
             yield
         finally:
             self._api.timeout = before
+
+
+def tls_of(host: HostSpec) -> Tls | None:
+    """A resolved host's TLS files."""
+    return None if host.tls is None else Tls(host.tls.ca, host.tls.cert, host.tls.key)
 
 
 def _trust(tls: Tls) -> TLSConfig:

@@ -13,7 +13,7 @@ from rightsizer.containers import is_far
 from rightsizer.errors import EnvironmentFault, Reason, TrialFailed, TrialInterrupted
 from rightsizer.hosts.base import Launch
 from rightsizer.hosts.docker.endings import hint
-from rightsizer.hosts.docker.engine import Engine, EngineGone, Missing, Refused
+from rightsizer.hosts.docker.engine import Engine, EngineGone, Missing, Refused, tls_of
 from rightsizer.hosts.docker.model import volume_with
 from rightsizer.hosts.docker.ownership import labels_of, this_process
 from rightsizer.hosts.docker.reaper import reaper_command
@@ -22,7 +22,6 @@ from rightsizer.hosts.docker.server import DockerServer
 from rightsizer.hosts.docker.sweep import remove_run, sweep
 from rightsizer.hosts.owner import GuardedOwner
 from rightsizer.hosts.ports import LOOPBACK
-from rightsizer.hosts.trust import Tls
 from rightsizer.inventory import HostSpec
 
 STOP_GRACE_S = 5
@@ -40,8 +39,7 @@ class DockerHost:
         """`spec` has its address, and the paths of its TLS files lead there from anywhere."""
         assert spec.address is not None
         self._spec, self._address = spec, spec.address
-        tls = spec.tls
-        self._tls = None if tls is None else Tls(tls.ca, tls.cert, tls.key)
+        self._tls = tls_of(spec)
 
     @property
     def name(self) -> str:

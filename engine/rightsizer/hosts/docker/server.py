@@ -19,7 +19,7 @@ from rightsizer.hosts.readiness import Readiness
 
 POLL_S = 0.1
 LATE_NEWS_S = 0.5
-"""What an engine may take to say that a process was killed for memory, after it said killed."""
+"""That a process was killed for memory, and that the container has ended, come in either order."""
 KEPT_LINES = 2000
 ADDRESS_S = 5.0
 
@@ -128,7 +128,7 @@ class DockerServer:
             raise TrialInterrupted(Reason.HOST_LOST, detail) from None
         except (EngineGone, Refused) as error:
             raise TrialInterrupted(Reason.HOST_LOST, str(error)) from None
-        ran_out = self._watch is not None and self._watch.ran_out
+        ran_out = self._ran_out
         if state.get("Running") and not state.get("Paused") and not ran_out:
             return
         log = self.log_tail()
@@ -138,10 +138,15 @@ class DockerServer:
 
     def _state(self) -> dict[str, Any]:
         state = dict(self._engine.inspect(self._container)["State"])
-        if not state["Running"] and state["ExitCode"] == KILLED and not state["OOMKilled"]:
+        half_told = self._ran_out if state["Running"] else state["ExitCode"] == KILLED
+        if half_told and not state["OOMKilled"]:
             time.sleep(LATE_NEWS_S)
             state = dict(self._engine.inspect(self._container)["State"])
         return state
+
+    @property
+    def _ran_out(self) -> bool:
+        return self._watch is not None and self._watch.ran_out
 
     def _log(self, lines: int) -> str:
         redactor = Redactor([secret.encode() for secret in self._launch.secrets])

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rightsizer.containers import DEFAULT_ADDRESS, EngineFacts, ImageFacts
-from rightsizer.hosts.docker.engine import Engine, EngineGone, Missing, Refused
-from rightsizer.hosts.trust import Tls
+from rightsizer.hosts.docker.engine import Engine, EngineGone, Missing, Refused, tls_of
 from rightsizer.inventory import HostSpec, TlsFiles, address_problems
 
 
@@ -32,9 +31,8 @@ def survey(host: HostSpec, images: Sequence[str]) -> EngineFacts:
     wrong = [message for _, message in address_problems(host)]
     if wrong:  # a hosts file's address was looked at before: this is the environment's
         return EngineFacts(host.address, fault=f"DOCKER_HOST {host.address}: {wrong[0]}")
-    tls = None if host.tls is None else Tls(host.tls.ca, host.tls.cert, host.tls.key)
     try:
-        with Engine(host.address, tls) as engine:
+        with Engine(host.address, tls_of(host)) as engine:
             info = engine.info()
             return EngineFacts(
                 address=host.address,

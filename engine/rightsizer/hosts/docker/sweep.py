@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from rightsizer.hosts.docker.engine import Engine, Refused
+from rightsizer.hosts.docker.engine import Engine, EngineGone, Refused, tls_of
 from rightsizer.hosts.docker.ownership import RUN, Starts, is_left_behind, this_process
+from rightsizer.inventory import HostSpec
 
 KINDS = ("container", "network", "volume")
 """In the order in which they can go: a container holds its network and its volumes."""
@@ -29,6 +30,16 @@ def sweep(engine: Engine) -> list[str]:
     """
     here, starts, now_s = this_process(), Starts(), time.time()
     return _remove(engine, RUN, lambda labels: is_left_behind(labels, here, now_s, starts))
+
+
+def sweep_host(host: HostSpec) -> list[str]:
+    """`sweep` of a resolved host's engine; one that does not answer is told as one line, too."""
+    assert host.address is not None
+    try:
+        with Engine(host.address, tls_of(host)) as engine:
+            return [f"{host.name}: {line}" for line in sweep(engine)]
+    except (EngineGone, Refused) as error:
+        return [f"{host.name}: not swept: {error}"]
 
 
 def _remove(engine: Engine, label: str, ours: Callable[[Mapping[str, str]], bool]) -> list[str]:

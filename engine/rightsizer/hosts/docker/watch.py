@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from rightsizer.hosts.base import Usage
-from rightsizer.hosts.docker.engine import Engine, EngineGone, Refused
+from rightsizer.hosts.docker.engine import Engine
 from rightsizer.units import NS_PER_S
 
 END_S = 2.0
@@ -33,12 +32,16 @@ def usage_of(reading: Mapping[str, Any], t_ns: int) -> Usage | None:
 
 
 class Watch:
-    """Collects a container's usage, and learns of processes of it killed for memory."""
+    """Collects a container's usage, and learns of its processes that are killed for memory."""
 
     def __init__(self, engine: Engine, container: str) -> None:
-        self._engine, self._container = engine, container
+        """Begin; where the streams end, whoever asks for the container's state learns why.
+
+        Raises:
+            EngineGone: it does not answer.
+        """
         self._usage: list[Usage] = []
-        self._events = engine.events(container)
+        self._events, self._readings = engine.events(container), engine.readings(container)
         self.ran_out = False
         """Whether a process of it was killed for memory."""
         self._threads = [
@@ -53,21 +56,18 @@ class Watch:
         return list(self._usage)
 
     def close(self) -> None:
-        """End the threads; the container must be removed before."""
-        with contextlib.suppress(Exception):  # over ssh the SDK cannot, and it may be closed
-            self._events.close()
+        """End the threads."""
+        for stream in (self._events, self._readings):
+            stream.close()
         for thread in self._threads:
             thread.join(END_S)
 
     def _read(self) -> None:
-        # Gone or removed: whoever asks for the container's state will learn it.
-        with contextlib.suppress(EngineGone, Refused):
-            for reading in self._engine.readings(self._container):
-                usage = usage_of(reading, time.monotonic_ns())
-                if usage is not None:
-                    self._usage.append(usage)
+        for reading in self._readings:
+            usage = usage_of(reading, time.monotonic_ns())
+            if usage is not None:
+                self._usage.append(usage)
 
     def _listen(self) -> None:
-        with contextlib.suppress(Exception):  # the stream was closed, or broke: see above
-            for event in self._events:
-                self.ran_out |= event.get("Action") == "oom"
+        for event in self._events:
+            self.ran_out |= event.get("Action") == "oom"
