@@ -30,9 +30,10 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "plan",
         "measure_spec",
     ),
-    "measure": ("hosts", "traffic"),
+    "measure": ("instrument", "hosts", "traffic"),
     "judge": (
         "analysis",
+        "calibration",
         "trials",
         "recommendation",
         "effects",
@@ -55,6 +56,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "loading",
         "housekeeping",
         "stop_switch",
+        "selftesting",
     ),
     "show": ("report",),
     "edge": ("cli", "api", "__init__"),
@@ -67,6 +69,8 @@ LATE = {
     ("results", "report"),
     # Measured.document(): the same.
     ("measured", "report"),
+    # SelfTest.document(): the same.
+    ("selftesting", "report"),
 }
 
 # Who may import these, in which process they belong.
@@ -98,6 +102,7 @@ ONLY_IN = {
 # No clock, no outside world, no randomness of their own.
 PURE = (
     "analysis",
+    "calibration",
     "recommendation",
     "effects",
     "search",

@@ -1,0 +1,136 @@
+"""What this machine's numbers can be trusted for, said from the checks. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from rightsizer.analysis.doubts import GENERATOR_BUSY_RATIO
+from rightsizer.calibration.figures import Ceiling, Floor, Repeat, Truth
+from rightsizer.calibration.judging import Check
+from rightsizer.units import milliseconds, percent, significant, size
+
+OWN_SHARE_RATIO = 0.05
+"""Of a latency: more than this from the instrument itself is too much."""
+
+F = TypeVar("F")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What can be trusted, or cannot."""
+
+    about: str
+    """rates | latencies | maxima | differences | pauses | payloads | placement"""
+    holds: bool
+    text: str
+
+
+def claims(checks: Sequence[Check], *, co_located: bool) -> tuple[Claim, ...]:
+    """One claim for each thing that was looked at; what was not is not claimed."""
+    found = [
+        _rates(checks),
+        _latencies(checks),
+        _maxima(checks),
+        _differences(checks),
+        _seen(
+            checks,
+            "stall",
+            "pauses",
+            "what callers wait while a server pauses is in the percentiles",
+            "percentiles of a server that pauses: they differ from its own record",
+        ),
+        _seen(
+            checks,
+            "caching",
+            "payloads",
+            "one request body compared with many: a cache in the server shows, and only then",
+            "one request body compared with many: a difference may be the instrument's",
+        ),
+        _placement(co_located),
+    ]
+    return tuple(claim for claim in found if claim is not None)
+
+
+def _rates(checks: Sequence[Check]) -> Claim | None:
+    named = _named(checks, "ceiling")
+    if not named:
+        return None
+    good = [
+        f"{significant(GENERATOR_BUSY_RATIO * found.per_s)}/s of {size(found.body_bytes)}"
+        for found in _figures(named, Ceiling)
+    ]
+    if not good:
+        return Claim("rates", False, "no rate: a server that does nothing could not be driven")
+    share = percent(GENERATOR_BUSY_RATIO)
+    text = f"open traffic up to {' and '.join(good)} from one generator process ({share} of what "
+    return Claim("rates", True, f"{text}it manages); --workers adds processes")
+
+
+def _latencies(checks: Sequence[Check]) -> Claim | None:
+    named = _named(checks, "floor")
+    if not named:
+        return None
+    found = _figures(named, Floor)
+    if not found:
+        return Claim("latencies", False, "no latency: requests leave too late, or fail")
+    median = max(floor.p50_ms for floor in found) / OWN_SHARE_RATIO
+    tail = max(floor.p99_ms for floor in found) / OWN_SHARE_RATIO
+    own = f"below, more than {percent(OWN_SHARE_RATIO)} is the instrument's own"
+    text = f"medians above {milliseconds(median)} and P99s above {milliseconds(tail)}: {own}"
+    return Claim("latencies", True, text)
+
+
+def _maxima(checks: Sequence[Check]) -> Claim | None:
+    named = _named(checks, "truth")
+    if not named:
+        return None
+    if any(check.judgement == "fail" for check in named):
+        return Claim("maxima", False, "no maximum: one that is known was missed")
+    found = [f for f in _figures(named, Truth) if f.max_kind != "at_least"]
+    errors = [abs(truth.error_ratio) for truth in found if truth.error_ratio is not None]
+    if not errors:
+        return Claim("maxima", False, "no maximum: none was found here in so short a time")
+    missed = sum(not truth.covered for truth in found if truth.error_ratio is not None)
+    text = f"maxima within about {percent(max(errors))}"
+    if missed:
+        text += f", though {missed} of {len(errors)} intervals missed the truth"
+    return Claim("maxima", True, text)
+
+
+def _differences(checks: Sequence[Check]) -> Claim | None:
+    named = _named(checks, "repeat")
+    if not named:
+        return None
+    found = _figures(named, Repeat)
+    if not found:
+        return Claim("differences", False, "no difference between two measurements")
+    apart = percent(max(repeat.apart_ratio for repeat in found))
+    text = f"two short runs of one load lay {apart} apart in {found[0].percentile}: "
+    return Claim("differences", True, f"{text}take no such difference for an effect")
+
+
+def _seen(checks: Sequence[Check], name: str, about: str, good: str, bad: str) -> Claim | None:
+    named = _named(checks, name)
+    if not named:
+        return None
+    holds = all(check.judgement != "fail" for check in named)
+    return Claim(about, holds, good if holds else bad)
+
+
+def _placement(co_located: bool) -> Claim | None:
+    if not co_located:
+        return None
+    text = "how fast a server is: here it and the generator are co-located on one physical core"
+    return Claim("placement", False, text)
+
+
+def _named(checks: Sequence[Check], name: str) -> list[Check]:
+    return [check for check in checks if check.name == name]
+
+
+def _figures(checks: Sequence[Check], kind: type[F]) -> list[F]:
+    """The figures of those that did not fail."""
+    sound = [check.figures for check in checks if check.judgement != "fail"]
+    return [figures for figures in sound if isinstance(figures, kind)]
