@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from rightsizer.analysis.doubts import GENERATOR_BUSY_RATIO
-from rightsizer.calibration.figures import Ceiling, Floor, Repeat, Truth
+from rightsizer.calibration.figures import Floor, Repeat, Truth
 from rightsizer.calibration.judging import Check
-from rightsizer.units import milliseconds, percent, significant, size
+from rightsizer.units import duration, given, milliseconds, percent, size
 
 OWN_SHARE_RATIO = 0.05
 """Of a latency: more than this from the instrument itself is too much."""
@@ -45,7 +45,7 @@ def claims(checks: Sequence[Check], *, co_located: bool) -> tuple[Claim, ...]:
             checks,
             "caching",
             "payloads",
-            "one request body compared with many: a cache in the server shows, and only then",
+            "one request body compared with many: a server's cache shows, and nothing where it has none",
             "one request body compared with many: a difference may be the instrument's",
         ),
         _placement(co_located),
@@ -54,32 +54,45 @@ def claims(checks: Sequence[Check], *, co_located: bool) -> tuple[Claim, ...]:
 
 
 def _rates(checks: Sequence[Check]) -> Claim | None:
-    named = _named(checks, "ceiling")
+    named = _named(checks, "floor")
     if not named:
         return None
-    good = [
-        f"{significant(GENERATOR_BUSY_RATIO * found.per_s)}/s of {size(found.body_bytes)}"
-        for found in _figures(named, Ceiling)
-    ]
-    if not good:
+    fastest = {
+        floor.body_bytes: f"{given(floor.rate_per_s)}/s of {size(floor.body_bytes)}"
+        for floor in sorted(_unhurried(named), key=lambda floor: floor.rate_per_s)
+    }
+    if not fastest:
         return Claim("rates", False, "no rate: a server that does nothing could not be driven")
-    share = percent(GENERATOR_BUSY_RATIO)
-    text = f"open traffic up to {' and '.join(good)} from one generator process ({share} of what "
-    return Claim("rates", True, f"{text}it manages); --workers adds processes")
+    text = (
+        f"open traffic up to {' and '.join(fastest.values())} from one generator process, which is "
+        f"then {percent(GENERATOR_BUSY_RATIO)} busy or less; --workers adds processes"
+    )
+    return Claim("rates", True, text)
 
 
 def _latencies(checks: Sequence[Check]) -> Claim | None:
     named = _named(checks, "floor")
     if not named:
         return None
-    found = _figures(named, Floor)
+    found = sorted(_unhurried(named), key=lambda floor: floor.rate_per_s)
+    smallest = min((floor.body_bytes for floor in found), default=0)
+    found = [floor for floor in found if floor.body_bytes == smallest]
     if not found:
         return Claim("latencies", False, "no latency: requests leave too late, or fail")
-    median = max(floor.p50_ms for floor in found) / OWN_SHARE_RATIO
-    tail = max(floor.p99_ms for floor in found) / OWN_SHARE_RATIO
+    said = [
+        f"at {given(floor.rate_per_s)}/s medians above "
+        f"{milliseconds(floor.p50_ms / OWN_SHARE_RATIO)} and P99s above "
+        f"{milliseconds(floor.p99_ms / OWN_SHARE_RATIO)}"
+        for floor in dict.fromkeys((found[0], found[-1]))
+    ]
     own = f"below, more than {percent(OWN_SHARE_RATIO)} is the instrument's own"
-    text = f"medians above {milliseconds(median)} and P99s above {milliseconds(tail)}: {own}"
-    return Claim("latencies", True, text)
+    return Claim("latencies", True, f"{', '.join(said)}; {own}")
+
+
+def _unhurried(checks: Sequence[Check]) -> list[Floor]:
+    """Those in which the generator had time left."""
+    found = _figures(checks, Floor)
+    return [floor for floor in found if floor.generator_cpu_ratio <= GENERATOR_BUSY_RATIO]
 
 
 def _maxima(checks: Sequence[Check]) -> Claim | None:
@@ -92,10 +105,15 @@ def _maxima(checks: Sequence[Check]) -> Claim | None:
     errors = [abs(truth.error_ratio) for truth in found if truth.error_ratio is not None]
     if not errors:
         return Claim("maxima", False, "no maximum: none was found here in so short a time")
+    sure = [x.uncertainty_ratio for x in found if x.uncertainty_ratio is not None]
+    about = percent(max([*errors, *sure]))
+    text = (
+        f"within about {about} after {duration(found[0].budget_s)} of traffic, closer after more: "
+        f"known ones were missed by {percent(max(errors))} or less"
+    )
     missed = sum(not truth.covered for truth in found if truth.error_ratio is not None)
-    text = f"maxima within about {percent(max(errors))}"
     if missed:
-        text += f", though {missed} of {len(errors)} intervals missed the truth"
+        text += f", {missed} of {len(errors)} by more than their interval allows"
     return Claim("maxima", True, text)
 
 

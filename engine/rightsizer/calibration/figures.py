@@ -36,6 +36,8 @@ class Floor:
     p99_ms: float
     slip_p99_ms: float
     """How late requests left."""
+    generator_cpu_ratio: float
+    """1 is one whole core."""
     failed: int
 
 
@@ -47,6 +49,8 @@ class Truth:
     service_ms: float
     percentile: str
     limit_ms: float
+    budget_s: float
+    """Of the search's traffic."""
     true_per_s: float
     verdict: str
     """That of `measure`."""
@@ -60,6 +64,16 @@ class Truth:
     def error_ratio(self) -> float | None:
         """How far the maximum found is from the true one."""
         return None if self.found_per_s is None else self.found_per_s / self.true_per_s - 1
+
+    @property
+    def uncertainty_ratio(self) -> float | None:
+        """How far the farther end of the interval is from the maximum found."""
+        if self.found_per_s is None or self.found_per_s_ci is None:
+            return None
+        low, high = self.found_per_s_ci
+        if low is None or high is None:
+            return None
+        return max(self.found_per_s - low, high - self.found_per_s) / self.found_per_s
 
     @property
     def covered(self) -> bool:

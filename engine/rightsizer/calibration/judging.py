@@ -89,8 +89,9 @@ def _ceiling(found: Ceiling) -> tuple[Judgement, str]:
 
 def _floor(found: Floor) -> tuple[Judgement, str]:
     says = (
-        f"the instrument adds P50 {milliseconds(found.p50_ms)}, P99 {milliseconds(found.p99_ms)}; "
-        f"one request in a hundred left {milliseconds(found.slip_p99_ms)} late or more"
+        f"adds P50 {milliseconds(found.p50_ms)}, P99 {milliseconds(found.p99_ms)}; "
+        f"slip P99 {milliseconds(found.slip_p99_ms)}; "
+        f"generator {percent(found.generator_cpu_ratio)} busy"
     )
     if found.slip_p99_ms > SLIP_FAIL_MS:
         return "fail", says

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Unpack
 
 import numpy as np
+import numpy.typing as npt
 
-from rightsizer.errors import EnvironmentFault, TrialStopped
+from rightsizer.errors import EnvironmentFault, Reason, TrialInvalid, TrialStopped
 from rightsizer.hosts.base import Launch, Server
 from rightsizer.inventory import Placement
 from rightsizer.measure_spec import Options
@@ -22,7 +23,7 @@ from rightsizer.samples import Outcome, Samples, read_samples
 from rightsizer.schedule import Step
 from rightsizer.stop_switch import StopSwitch
 from rightsizer.traffic.base import Health, Session, StepRecord
-from rightsizer.units import NS_PER_S
+from rightsizer.units import NS_PER_MS, NS_PER_S
 
 NULL_SERVER = "rightsizer.instrument.null_server"
 TRUTH_SERVER = "rightsizer.instrument.truth_server"
@@ -45,6 +46,14 @@ class Driven:
     def length_s(self) -> float:
         """How long requests were let go."""
         return (self.record.end_ns - self.record.begin_ns) / NS_PER_S
+
+    @property
+    def latency_ms(self) -> npt.NDArray[np.float64]:
+        """From the intended starts, as callers see it."""
+        latency: npt.NDArray[np.float64] = (
+            self.samples["end_ns"] - self.samples["intended_ns"]
+        ) / NS_PER_MS
+        return latency
 
     @property
     def failed(self) -> int:
@@ -109,11 +118,12 @@ class Bench:
         ) as session:
             yield session
 
-    def drive(self, session: Session, step: Step) -> Driven:
-        """Drive a step to its end.
+    def drive(self, session: Session, step: Step, cut_s: float = 0.0) -> Driven:
+        """Drive a step to its end; what began in its first `cut_s` is left out.
 
         Raises:
             TrialStopped: the switch was pressed; nothing is drained then.
+            TrialInvalid: nothing was sent.
         """
         for _ in session.drive(step):
             if self._switch.level():
@@ -122,7 +132,11 @@ class Bench:
         record = session.last
         self.healths.append(record.health)
         samples = read_samples(session.sample_files)[: record.committed]
-        return Driven(record, samples[samples["step"] == step.index])
+        begin_ns = record.begin_ns + int(cut_s * NS_PER_S)
+        samples = samples[(samples["step"] == step.index) & (samples["intended_ns"] >= begin_ns)]
+        if not len(samples):
+            raise TrialInvalid(Reason.NO_SAMPLES, f"the generator sent nothing at {step.label}")
+        return Driven(record, samples)
 
     def measure(
         self, name: str, server: Server, body: bytes, **options: Unpack[Options]
@@ -131,6 +145,7 @@ class Bench:
 
         Raises:
             TrialStopped: the switch was pressed.
+            TrialInvalid: not one step was measured.
             EnvironmentFault: this machine kept it from being measured.
         """
         payload = self.dir(name) / "body"
@@ -147,6 +162,8 @@ class Bench:
         self.require_wanted()
         if found.fault:
             raise EnvironmentFault(found.fault)
+        if not found.steps:
+            raise TrialInvalid(Reason.NO_SAMPLES, "; ".join(d.message for d in found.doubts))
         return found
 
     def require_wanted(self) -> None:

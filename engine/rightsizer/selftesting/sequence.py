@@ -22,18 +22,16 @@ from rightsizer.hosts.probe import this_machine
 from rightsizer.hosts.process import ProcessHost
 from rightsizer.inventory import THIS_MACHINE, Machine, NotRunnable, Placement, place
 from rightsizer.measurement import Endpoints
-from rightsizer.selftesting import checks
+from rightsizer.selftesting import known_checks, null_checks
 from rightsizer.selftesting.bench import Bench
-from rightsizer.selftesting.checks import Lengths
+from rightsizer.selftesting.extent import FULL, QUICK, Extent
 from rightsizer.selftesting.outcome import SelfTest
 from rightsizer.stop_switch import StopSwitch
 from rightsizer.store import default_store
 from rightsizer.traffic.driver import LocustTraffic
 from rightsizer.traffic.health import HealthMeter
 
-FULL = Lengths(2.5, 4.0, 18.0, 10.0, 2.0, 8.0)
-QUICK = Lengths(1.0, 1.5, 8.0, 4.0, 1.0, 2.0)
-START_S = 2.0
+START_S = 1.2
 """Of a generator, in the expected time; servers take little."""
 INSTANCE_TYPE = "local.1cpu"
 
@@ -47,7 +45,7 @@ class Planned:
     name: str
     of: str
     expected_s: float
-    run: Callable[[Bench, Lengths], Sequence[Figures]]
+    run: Callable[[Bench, Extent], Sequence[Figures]]
 
 
 def selftest(
@@ -64,7 +62,7 @@ def selftest(
     another, where there are two.
 
     Args:
-        quick: shorter steps, and one known maximum instead of two.
+        quick: shorter steps, one known maximum instead of two, and no repeat.
         store: samples are kept under `selftests` of this folder; RIGHTSIZER_STORE or the user's
             data folder if None.
         on_event: called with every event while it runs.
@@ -81,14 +79,14 @@ def selftest(
     machine = this_machine()
     placement = _placement(machine)
     folder = _folder(store)
-    lengths = QUICK if quick else FULL
-    planned = plan(lengths, quick=quick)
+    extent = QUICK if quick else FULL
+    planned = plan(extent)
     bench = Bench(placement, folder, switch, through)
     with lease(sorted(placement.cpus), "selftest"), kept_to(placement.generator_cpus):
         expected_s = sum(group.expected_s for group in planned)
         say(events.SelftestStarted(str(folder), len(planned), expected_s))
         with _watched() as noise:
-            found = _run(planned, lengths, bench, say)
+            found = _run(planned, extent, bench, say)
             if not switch.level():
                 found.append(judged(noise(bench)))
     return SelfTest(
@@ -103,32 +101,37 @@ def selftest(
     )
 
 
-def plan(lengths: Lengths, *, quick: bool) -> list[Planned]:
+def plan(extent: Extent) -> list[Planned]:
     """The groups of checks, in their order."""
-    small_s = checks.WARMUP_S + lengths.ceiling_s + 2 * lengths.floor_s
-    large_s = checks.WARMUP_S + lengths.ceiling_s
-    laws = list(checks.LIMITS_MS)[: 1 if quick else None]
-    return [
-        Planned("ceiling and floor", "small bodies", START_S + small_s, checks.small_bodies),
-        Planned("ceiling", "large bodies", START_S + large_s, checks.large_bodies),
+    null_s = START_S + null_checks.WARMUP_S + extent.ceiling_s
+    small_s, large_s = null_s + 3 * extent.floor_s, null_s + 2 * extent.floor_s
+    truth_s = START_S + extent.truth_s
+    planned = [
+        Planned("ceiling and floor", "small bodies", small_s, null_checks.small_bodies),
+        Planned("ceiling and floor", "large bodies", large_s, null_checks.large_bodies),
         *(
-            Planned("truth", law, START_S + lengths.truth_s, partial(checks.truth, law=law))
-            for law in laws
+            Planned("truth", law, truth_s, partial(known_checks.truth, law=law))
+            for law in extent.laws
         ),
-        Planned("stall", "a server that pauses", START_S + lengths.stall_s, checks.stall),
-        Planned("caching", "one body, many", 4 * (START_S + lengths.caching_s), checks.caching),
-        Planned("repeat", "two seeds", 2 * (START_S + lengths.repeat_s), checks.repeat),
+        Planned("stall", "a server that pauses", START_S + extent.stall_s, known_checks.stall),
+        Planned(
+            "caching", "one body, many", 4 * (START_S + extent.caching_s), known_checks.caching
+        ),
     ]
+    if extent.repeat_s is not None:
+        repeat_s = 2 * (START_S + extent.repeat_s)
+        planned.append(Planned("repeat", "two seeds", repeat_s, known_checks.repeat))
+    return planned
 
 
-def _run(planned: Sequence[Planned], lengths: Lengths, bench: Bench, say: OnEvent) -> list[Check]:
+def _run(planned: Sequence[Planned], extent: Extent, bench: Bench, say: OnEvent) -> list[Check]:
     """Every group's checks; those before the stop, where it was stopped."""
     found: list[Check] = []
     for number, group in enumerate(planned, 1):
         title = f"{group.name}: {group.of}"
         say(events.ChecksStarted(number, len(planned), title, group.expected_s))
         try:
-            done = [judged(figures) for figures in group.run(bench, lengths)]
+            done = [judged(figures) for figures in group.run(bench, extent)]
         except TrialStopped:
             break
         except TrialEnded as error:
