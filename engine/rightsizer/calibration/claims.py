@@ -45,7 +45,7 @@ def claims(checks: Sequence[Check], *, co_located: bool) -> tuple[Claim, ...]:
             checks,
             "caching",
             "payloads",
-            "one request body compared with many: a server's cache shows, and nothing where it has none",
+            "one request body compared with many: a server's cache shows, and only a cache",
             "one request body compared with many: a difference may be the instrument's",
         ),
         _placement(co_located),

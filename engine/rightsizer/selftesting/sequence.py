@@ -42,7 +42,7 @@ OnEvent = Callable[[events.SelftestEvent], None]
 class Planned:
     """A group of checks that share a server."""
 
-    name: str
+    names: tuple[str, ...]
     of: str
     expected_s: float
     run: Callable[[Bench, Extent], Sequence[Figures]]
@@ -107,20 +107,20 @@ def plan(extent: Extent) -> list[Planned]:
     small_s, large_s = null_s + 3 * extent.floor_s, null_s + 2 * extent.floor_s
     truth_s = START_S + extent.truth_s
     planned = [
-        Planned("ceiling and floor", "small bodies", small_s, null_checks.small_bodies),
-        Planned("ceiling and floor", "large bodies", large_s, null_checks.large_bodies),
+        Planned(("ceiling", "floor"), "small bodies", small_s, null_checks.small_bodies),
+        Planned(("ceiling", "floor"), "large bodies", large_s, null_checks.large_bodies),
         *(
-            Planned("truth", law, truth_s, partial(known_checks.truth, law=law))
+            Planned(("truth",), law, truth_s, partial(known_checks.truth, law=law))
             for law in extent.laws
         ),
-        Planned("stall", "a server that pauses", START_S + extent.stall_s, known_checks.stall),
+        Planned(("stall",), "a server that pauses", START_S + extent.stall_s, known_checks.stall),
         Planned(
-            "caching", "one body, many", 4 * (START_S + extent.caching_s), known_checks.caching
+            ("caching",), "one body, many", 4 * (START_S + extent.caching_s), known_checks.caching
         ),
     ]
     if extent.repeat_s is not None:
         repeat_s = 2 * (START_S + extent.repeat_s)
-        planned.append(Planned("repeat", "two seeds", repeat_s, known_checks.repeat))
+        planned.append(Planned(("repeat",), "two seeds", repeat_s, known_checks.repeat))
     return planned
 
 
@@ -128,14 +128,14 @@ def _run(planned: Sequence[Planned], extent: Extent, bench: Bench, say: OnEvent)
     """Every group's checks; those before the stop, where it was stopped."""
     found: list[Check] = []
     for number, group in enumerate(planned, 1):
-        title = f"{group.name}: {group.of}"
+        title = f"{' and '.join(group.names)}: {group.of}"
         say(events.ChecksStarted(number, len(planned), title, group.expected_s))
         try:
             done = [judged(figures) for figures in group.run(bench, extent)]
         except TrialStopped:
             break
         except TrialEnded as error:
-            done = [not_run(group.name, group.of, error.detail)]
+            done = [not_run(name, group.of, error.detail) for name in group.names]
         for check in done:
             say(events.CheckEnded(check))
         found += done
