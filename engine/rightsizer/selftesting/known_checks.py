@@ -11,6 +11,7 @@ import numpy.typing as npt
 from rightsizer.analysis.percentiles import nearest_rank, percentiles
 from rightsizer.calibration.figures import Caching, Figures, Repeat, Stall, Truth
 from rightsizer.calibration.known_maximum import known_maximum_per_s
+from rightsizer.errors import Reason, TrialInvalid
 from rightsizer.instrument.laws import LAWS
 from rightsizer.schedule import Step, arrivals
 from rightsizer.selftesting.bench import SEED, TRUTH_SERVER, Bench, Driven
@@ -78,6 +79,8 @@ def stall(bench: Bench, extent: Extent) -> Sequence[Figures]:
     ):
         driven = bench.drive(session, step)
     p95_ms, p99_ms = percentiles(driven.latency_ms, [0.95, 0.99])
+    if not log.exists():
+        raise TrialInvalid(Reason.NO_SAMPLES, "the server was ended before it left its record")
     recorded = np.loadtxt(log, dtype=np.int64, ndmin=2)
     true_p95_ms, true_p99_ms = percentiles(_true_latency_ms(driven, recorded), [0.95, 0.99])
     return (
