@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from rightsizer.instrument.laws import Law
@@ -12,6 +14,7 @@ SEED = 7
 HALVINGS = 14
 
 
+@lru_cache(maxsize=8)
 def known_maximum_per_s(law: Law, service_s: float, limit_s: float, p: float) -> float:
     """The Poisson rate at which percentile `p` (0..1) of the latency is the limit.
 
