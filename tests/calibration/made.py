@@ -27,6 +27,7 @@ def floor(**changes) -> Floor:
         "p99_ms": 1.2,
         "slip_p99_ms": 0.4,
         "generator_cpu_ratio": 0.05,
+        "run_delay_ratio": 0.001,
         "failed": 0,
     }
     return Floor(**{**values, **changes})

@@ -48,6 +48,12 @@ def test_a_generator_that_leaves_late_or_fails_carries_nothing():
     assert found["latencies"][0] is False
 
 
+def test_a_generator_without_a_cpu_to_itself_carries_no_rate_but_its_latencies_are_told():
+    found = said(floor(run_delay_ratio=0.28), floor(generator_cpu_ratio=0.9))
+    assert found["rates"] == (False, "no rate: the generator had no CPU to itself")
+    assert found["latencies"][0]
+
+
 def test_maxima_are_as_good_as_the_worse_of_error_and_interval():
     sure = truth(found_per_s=140.0, found_per_s_ci=(126.0, 150.0))
     assert said(sure, truth())["maxima"] == (

@@ -39,6 +39,12 @@ def test_a_good_machine_passes(figures):
         (ceiling(failed=3), "fail", "3 requests failed on a server that answers every one"),
         (floor(failed=1), "fail", "1 request failed on a server that answers every one"),
         (floor(slip_p99_ms=9.9), "weak", "slip P99 9.90 ms"),
+        (
+            floor(run_delay_ratio=0.28),
+            "weak",
+            "generator 5 % busy, and waiting for a CPU 28 % of the time",
+        ),
+        (floor(run_delay_ratio=None), "pass", "generator 5 % busy"),
         (floor(slip_p99_ms=80.0), "fail", "slip P99 80.0 ms"),
     ],
 )

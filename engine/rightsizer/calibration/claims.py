@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from rightsizer.analysis.doubts import GENERATOR_BUSY_RATIO
 from rightsizer.calibration.figures import Floor, Repeat, Truth
-from rightsizer.calibration.judging import Check
+from rightsizer.calibration.judging import STARVED_RATIO, Check
 from rightsizer.units import duration, given, milliseconds, percent, size
 
 OWN_SHARE_RATIO = 0.05
@@ -57,12 +57,17 @@ def _rates(checks: Sequence[Check]) -> Claim | None:
     named = _named(checks, "floor")
     if not named:
         return None
+    found = _figures(named, Floor)
+    if not found:
+        return Claim("rates", False, "no rate: a server that does nothing could not be driven")
     fastest = {
         floor.body_bytes: f"{given(floor.rate_per_s)}/s of {size(floor.body_bytes)}"
-        for floor in sorted(_unhurried(named), key=lambda floor: floor.rate_per_s)
+        for floor in sorted(found, key=lambda floor: floor.rate_per_s)
+        if floor.generator_cpu_ratio <= GENERATOR_BUSY_RATIO
+        and (floor.run_delay_ratio or 0.0) <= STARVED_RATIO
     }
     if not fastest:
-        return Claim("rates", False, "no rate: a server that does nothing could not be driven")
+        return Claim("rates", False, "no rate: the generator had no CPU to itself")
     text = (
         f"open traffic up to {' and '.join(fastest.values())} from one generator process, which is "
         f"then {percent(GENERATOR_BUSY_RATIO)} busy or less; --workers adds processes"
@@ -74,11 +79,15 @@ def _latencies(checks: Sequence[Check]) -> Claim | None:
     named = _named(checks, "floor")
     if not named:
         return None
-    found = sorted(_unhurried(named), key=lambda floor: floor.rate_per_s)
-    smallest = min((floor.body_bytes for floor in found), default=0)
-    found = [floor for floor in found if floor.body_bytes == smallest]
+    found = [
+        floor
+        for floor in sorted(_figures(named, Floor), key=lambda floor: floor.rate_per_s)
+        if floor.generator_cpu_ratio <= GENERATOR_BUSY_RATIO
+    ]
     if not found:
         return Claim("latencies", False, "no latency: requests leave too late, or fail")
+    smallest = min(floor.body_bytes for floor in found)
+    found = [floor for floor in found if floor.body_bytes == smallest]
     said = [
         f"at {given(floor.rate_per_s)}/s medians above "
         f"{milliseconds(floor.p50_ms / OWN_SHARE_RATIO)} and P99s above "
@@ -87,12 +96,6 @@ def _latencies(checks: Sequence[Check]) -> Claim | None:
     ]
     own = f"below, more than {percent(OWN_SHARE_RATIO)} is the instrument's own"
     return Claim("latencies", True, f"{', '.join(said)}; {own}")
-
-
-def _unhurried(checks: Sequence[Check]) -> list[Floor]:
-    """Those in which the generator had time left."""
-    found = _figures(checks, Floor)
-    return [floor for floor in found if floor.generator_cpu_ratio <= GENERATOR_BUSY_RATIO]
 
 
 def _maxima(checks: Sequence[Check]) -> Claim | None:

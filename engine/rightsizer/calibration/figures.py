@@ -38,6 +38,8 @@ class Floor:
     """How late requests left."""
     generator_cpu_ratio: float
     """1 is one whole core."""
+    run_delay_ratio: float | None
+    """As that of the ceiling."""
     failed: int
 
 

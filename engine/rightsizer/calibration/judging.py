@@ -93,9 +93,12 @@ def _floor(found: Floor) -> tuple[Judgement, str]:
         f"slip P99 {milliseconds(found.slip_p99_ms)}; "
         f"generator {percent(found.generator_cpu_ratio)} busy"
     )
+    starved = (found.run_delay_ratio or 0.0) > STARVED_RATIO
+    if starved:
+        says += f", and waiting for a CPU {percent(found.run_delay_ratio)} of the time"
     if found.slip_p99_ms > SLIP_FAIL_MS:
         return "fail", says
-    return ("weak" if found.slip_p99_ms > SLIP_WEAK_MS else "pass"), says
+    return ("weak" if starved or found.slip_p99_ms > SLIP_WEAK_MS else "pass"), says
 
 
 def _truth(found: Truth) -> tuple[Judgement, str]:

@@ -84,5 +84,6 @@ def _floor(driven: Driven, body_bytes: int) -> Floor:
         p99_ms=p99_ms,
         slip_p99_ms=nearest_rank(slip_ms, 0.99),
         generator_cpu_ratio=driven.record.generator_cpu_ratio,
+        run_delay_ratio=driven.record.health.run_delay_ratio,
         failed=driven.failed,
     )
