@@ -99,5 +99,6 @@ def test_progress_is_a_line_for_each_event():
     assert selftest_line(ChecksStarted(3, 7, "truth: fixed", 19.2)) == (
         "3/7  truth: fixed, about 19 s"
     )
-    said = selftest_line(CheckEnded(judged(floor())))
-    assert said.startswith("     pass  floor, 200/s of 200 B: adds P50 0.3 ms")
+    assert selftest_line(CheckEnded(judged(floor()))) == "     pass  floor, 200/s of 200 B"
+    said = selftest_line(CheckEnded(judged(floor(slip_p99_ms=9.0))))
+    assert said.startswith("     weak  floor, 200/s of 200 B: adds P50 0.3 ms")

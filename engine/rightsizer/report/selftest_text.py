@@ -69,7 +69,9 @@ def selftest_line(event: events.SelftestEvent) -> str:
             about = duration(event.expected_s)
             return f"{event.number}/{event.of}  {event.title}, about {about}"
         case events.CheckEnded(check=check):
-            return f"     {check.judgement}  {check.name}, {check.of}: {one_line(check.says)}"
+            # The table says the rest; what is not well should not have to wait for it.
+            why = "" if check.judgement == "pass" else f": {one_line(check.says)}"
+            return f"     {check.judgement}  {check.name}, {check.of}{why}"
 
 
 def _machine(found: SelfTest) -> str:

@@ -12,7 +12,7 @@ from typing import Unpack
 import numpy as np
 import numpy.typing as npt
 
-from rightsizer.errors import EnvironmentFault, Reason, TrialInvalid, TrialStopped
+from rightsizer.errors import EnvironmentFault, Reason, StoreError, TrialInvalid, TrialStopped
 from rightsizer.hosts.base import Launch, Server
 from rightsizer.inventory import Placement
 from rightsizer.measure_spec import Options
@@ -76,7 +76,8 @@ class Bench:
     def dir(self, name: str) -> Path:
         """The folder of one server, made."""
         path = self._folder / name
-        path.mkdir(parents=True, exist_ok=True)
+        with _writing(path):
+            path.mkdir(parents=True, exist_ok=True)
         return path
 
     @contextmanager
@@ -149,7 +150,8 @@ class Bench:
             EnvironmentFault: this machine kept it from being measured.
         """
         payload = self.dir(name) / "body"
-        payload.write_bytes(body)
+        with _writing(payload):
+            payload.write_bytes(body)
         url = server.endpoint.url
         found = measure(
             url,
@@ -170,3 +172,12 @@ class Bench:
         """Raise TrialStopped once the switch is pressed."""
         if self._switch.level():
             raise TrialStopped(self._switch.reason(), "the self-test was stopped")
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise StoreError(f"cannot write {path}", why, "free space or mend it") from None
