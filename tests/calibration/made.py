@@ -28,6 +28,7 @@ def floor(**changes) -> Floor:
         "slip_p99_ms": 0.4,
         "generator_cpu_ratio": 0.05,
         "run_delay_ratio": 0.001,
+        "dropped": 0,
         "failed": 0,
     }
     return Floor(**{**values, **changes})

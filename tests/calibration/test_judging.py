@@ -44,6 +44,7 @@ def test_a_good_machine_passes(figures):
             "weak",
             "generator 5 % busy, and waiting for a CPU 28 % of the time",
         ),
+        (floor(dropped=9), "weak", "generator 5 % busy; 9 arrivals too late to be sent"),
         (floor(run_delay_ratio=None), "pass", "generator 5 % busy"),
         (floor(slip_p99_ms=80.0), "fail", "slip P99 80.0 ms"),
     ],

@@ -40,6 +40,8 @@ class Floor:
     """1 is one whole core."""
     run_delay_ratio: float | None
     """As that of the ceiling."""
+    dropped: int
+    """Arrivals that the generator had not come to when the step ended."""
     failed: int
 
 

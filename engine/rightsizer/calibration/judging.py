@@ -96,9 +96,13 @@ def _floor(found: Floor) -> tuple[Judgement, str]:
     starved = (found.run_delay_ratio or 0.0) > STARVED_RATIO
     if starved:
         says += f", and waiting for a CPU {percent(found.run_delay_ratio)} of the time"
+    if found.dropped:
+        says += f"; {counted(found.dropped, 'arrival')} too late to be sent"
     if found.slip_p99_ms > SLIP_FAIL_MS:
         return "fail", says
-    return ("weak" if starved or found.slip_p99_ms > SLIP_WEAK_MS else "pass"), says
+    return (
+        "weak" if starved or found.dropped or found.slip_p99_ms > SLIP_WEAK_MS else "pass"
+    ), says
 
 
 def _truth(found: Truth) -> tuple[Judgement, str]:

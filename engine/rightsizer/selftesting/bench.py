@@ -41,6 +41,9 @@ class Driven:
 
     record: StepRecord
     samples: Samples
+    """Of what was sent."""
+    dropped: int = 0
+    """Arrivals that were not: a generator that is late when the step ends owes some."""
 
     @property
     def length_s(self) -> float:
@@ -57,7 +60,7 @@ class Driven:
 
     @property
     def failed(self) -> int:
-        """Attempts that were no invocations."""
+        """What was sent and became no invocation."""
         return int(np.count_nonzero(self.samples["outcome"] != Outcome.SUCCEEDED))
 
 
@@ -135,9 +138,10 @@ class Bench:
         samples = read_samples(session.sample_files)[: record.committed]
         begin_ns = record.begin_ns + int(cut_s * NS_PER_S)
         samples = samples[(samples["step"] == step.index) & (samples["intended_ns"] >= begin_ns)]
-        if not len(samples):
+        dropped = samples["outcome"] == Outcome.DROPPED
+        if dropped.all():
             raise TrialInvalid(Reason.NO_SAMPLES, f"the generator sent nothing at {step.label}")
-        return Driven(record, samples)
+        return Driven(record, samples[~dropped], int(np.count_nonzero(dropped)))
 
     def measure(
         self, name: str, server: Server, body: bytes, **options: Unpack[Options]

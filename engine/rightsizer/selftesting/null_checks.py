@@ -85,5 +85,6 @@ def _floor(driven: Driven, body_bytes: int) -> Floor:
         slip_p99_ms=nearest_rank(slip_ms, 0.99),
         generator_cpu_ratio=driven.record.generator_cpu_ratio,
         run_delay_ratio=driven.record.health.run_delay_ratio,
+        dropped=driven.dropped,
         failed=driven.failed,
     )
