@@ -59,7 +59,7 @@ def test_maxima_are_as_good_as_the_worse_of_error_and_interval():
     assert said(sure, truth())["maxima"] == (
         True,
         "within about 12 % after 18 s of traffic, closer after more: known ones were missed by "
-        "1 % or less",
+        "1 % at most",
     )
 
 
@@ -67,7 +67,7 @@ def test_an_interval_that_missed_is_told():
     missed = truth(found_per_s=125.0, found_per_s_ci=(120.0, 130.0))
     holds, text = said(truth(), missed)["maxima"]
     assert holds
-    assert text.endswith("missed by 11 % or less, 1 of 2 by more than their interval allows")
+    assert text.endswith("missed by 11 % at most, 1 of 2 by more than their interval allows")
 
 
 def test_a_maximum_missed_by_far_or_never_found_is_plainly_said():

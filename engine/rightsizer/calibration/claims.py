@@ -14,6 +14,9 @@ from rightsizer.units import duration, given, milliseconds, percent, size
 OWN_SHARE_RATIO = 0.05
 """Of a latency: more than this from the instrument itself is too much."""
 
+LEAST_ERROR_RATIO = 0.01
+"""Known maxima are known to about this."""
+
 F = TypeVar("F")
 
 
@@ -112,7 +115,7 @@ def _maxima(checks: Sequence[Check]) -> Claim | None:
     about = percent(max([*errors, *sure]))
     text = (
         f"within about {about} after {duration(found[0].budget_s)} of traffic, closer after more: "
-        f"known ones were missed by {percent(max(errors))} or less"
+        f"known ones were missed by {percent(max(LEAST_ERROR_RATIO, *errors))} at most"
     )
     missed = sum(not truth.covered for truth in found if truth.error_ratio is not None)
     if missed:
