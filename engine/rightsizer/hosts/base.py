@@ -64,6 +64,8 @@ class Usage:
     """User and system time of the whole process tree since it started."""
     memory_bytes: int
     """Memory of the tree, page cache left out."""
+    throttled_s: float | None = None
+    """Time in which a CPU quota held it up, since it started; None where the host cannot tell."""
 
 
 class Owner(Protocol):
