@@ -41,7 +41,7 @@ def test_a_steady_queue_is_not_cut():
     [
         (lambda share: np.where(share > 0.5, 0.6, 1.0), "rose"),
         (lambda share: np.where(share > 0.5, 1.0, 0.6), "fell"),
-        (lambda share: 1 - 0.75 * share, "rose"),
+        (lambda share: 1 - 0.9 * share, "rose"),
     ],
 )
 def test_a_server_that_becomes_slower_or_faster_has_no_steady_state(speed, said):
@@ -78,6 +78,13 @@ def test_a_closed_users_cold_start_is_cut():
     latency = rng.lognormal(0.0, 0.1, 500)
     latency[:60] *= 3
     assert warm_up(latency) == pytest.approx(60, abs=10)
+
+
+def test_a_pause_of_the_server_soon_after_the_begin_is_not_warm_up():
+    def paused(share):
+        return np.where((share > 0.04) & (share < 0.08), 1e-6, 1.0)
+
+    assert [warm_up(queue(0.7, seed, speed=paused)) for seed in range(20)] == [0] * 20
 
 
 @pytest.mark.parametrize("latency", [[], [1.0], [5.0] * 400])

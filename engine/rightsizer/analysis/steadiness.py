@@ -30,6 +30,8 @@ FEWEST_FOR_SHIFT = 100
 WARM_UP_RATIO = 0.5
 """Of a window, at the most, is warm-up: a level that lasts longer is as good as the other."""
 MSER_BATCH = 5
+FIRST_PART, FIRST_RATIO = 8, 0.75
+"""The first eighth of a warm-up differs from the rest by three quarters of what all does."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,18 @@ def warm_up(latency_ms: Floats) -> int:
     if not level_shift(latency_ms).is_real:
         return 0
     cut = _mser(latency_ms)
-    return cut if cut > 0 and not level_shift(latency_ms[cut:]).is_real else 0
+    if not cut or not _is_so_from_the_first(latency_ms, cut):
+        return 0
+    return 0 if level_shift(latency_ms[cut:]).is_real else cut
+
+
+def _is_so_from_the_first(latency_ms: Floats, cut: int) -> bool:
+    """Whether the head's first part differs as the head does: else something happened in it, such
+    as a pause of the server, which belongs to what is measured."""
+    above = latency_ms > np.median(latency_ms[cut:])
+    rest = float(above[cut:].mean())
+    first, head = float(above[: max(1, cut // FIRST_PART)].mean()), float(above[:cut].mean())
+    return head != rest and (first - rest) / (head - rest) >= FIRST_RATIO
 
 
 def _mser(latency_ms: Floats) -> int:
