@@ -64,6 +64,13 @@ def test_what_cannot_be_trusted_stands_apart():
     assert text.endswith("Rely on no number of this machine that a failed check is about.")
 
 
+def test_a_noisy_machine_is_to_be_tried_again_when_quiet():
+    text = selftest_text(made(ceiling(), noise(run_delay_ratio=0.4)), None)
+    assert text.endswith(
+        "1 weak, 0 fail. Others were at work on this machine: repeat it when that is quiet."
+    )
+
+
 def test_one_that_was_stopped_at_once_says_so_and_no_more():
     said = selftest_text(made(stopped=True), None).splitlines()
     assert said[-1] == "Stopped after 1 min 38 s: 0 pass, 0 weak, 0 fail."

@@ -56,6 +56,8 @@ def selftest_sentence(found: SelfTest) -> str:
     said = f"{ended} after {duration(found.wall_s)}: {', '.join(counts)}."
     if found.judgement == "fail":
         said += " Rely on no number of this machine that a failed check is about."
+    if any(check.name == "noise" and check.judgement == "weak" for check in found.checks):
+        said += " Others were at work on this machine: repeat it when that is quiet."
     return said
 
 
