@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from rightsizer.analysis.server_facts import (
+    away_doubts,
     backlog_doubts,
-    restart_doubts,
     starved_doubts,
     throttled_doubts,
 )
@@ -49,8 +49,8 @@ def test_a_pause_that_is_made_up_for_is_no_falling_behind():
 def test_connections_refused_for_a_while_with_answers_before_and_after_are_a_restart():
     samples = requests()
     samples["outcome"][1000:1200] = Outcome.CONNECT
-    [doubt] = restart_doubts(samples, "open", Health())
-    assert (doubt.code, doubt.severity) == ("server-restarted", "blocks")
+    [doubt] = away_doubts(samples, "open", Health())
+    assert (doubt.code, doubt.severity) == ("server-away", "blocks")
     assert doubt.figures["away_s"] == pytest.approx(0.2, rel=0.1)
 
 
@@ -58,24 +58,31 @@ def test_a_server_that_refuses_here_and_there_is_overrun_not_restarted():
     samples = requests()
     refused = np.random.default_rng(1).random(4000) < 0.3
     samples["outcome"][refused] = Outcome.CONNECT
-    assert restart_doubts(samples, "open", Health(connections=8, reopened=3)) == []
+    assert away_doubts(samples, "open", Health(connections=8, reopened=3)) == []
 
 
-def test_a_server_that_goes_away_for_good_is_not_back():
+def test_a_server_that_does_not_come_back_in_the_step_was_away_too():
     samples = requests()
-    samples["outcome"][1000:] = Outcome.CONNECT
-    assert restart_doubts(samples, "open", Health()) == []
+    samples["outcome"][3000:] = Outcome.CONNECT
+    [doubt] = away_doubts(samples, "open", Health())
+    assert "until the step's end" in doubt.message
+
+
+def test_a_server_that_never_answers_is_told_by_its_errors_alone():
+    samples = requests()
+    samples["outcome"] = Outcome.CONNECT
+    assert away_doubts(samples, "open", Health()) == []
 
 
 def test_every_connection_opened_again_while_a_request_broke_off_is_a_restart():
     samples = requests()
     samples["outcome"][1000] = Outcome.RESET
-    [doubt] = restart_doubts(samples, "open", Health(connections=8, reopened=8))
-    assert doubt.code == "server-restarted"
+    [doubt] = away_doubts(samples, "open", Health(connections=8, reopened=8))
+    assert doubt.code == "server-away"
 
 
 def test_connections_that_the_server_closes_when_idle_are_no_restart():
-    assert restart_doubts(requests(), "open", Health(connections=8, reopened=80)) == []
+    assert away_doubts(requests(), "open", Health(connections=8, reopened=80)) == []
 
 
 def loop(users: int, starved: int, timeout_s: float = 2.0) -> np.ndarray:

@@ -21,7 +21,7 @@ BEHIND_RATIO = 0.05
 BEHIND_DEVIATES = 3.0
 """And more than arrivals vary by chance: the backlog of a busy queue does as well."""
 OUTAGE_FAILURES = 3
-"""So many failed connections in a row, no other request between, are an outage."""
+"""So many failed connections in a row, nothing else between, are an outage."""
 STRAY_RATIO = 0.2
 """Of the failed connections, those outside outages: an overrun server refuses here and there."""
 OVERTAKEN_TIMES = 20
@@ -51,35 +51,35 @@ def backlog_doubts(samples: Samples, window: Window) -> list[Doubt]:
     return [Doubt("not-keeping-up", "weakens", message, "lower the rate", figures)]
 
 
-def restart_doubts(samples: Samples, mode: Basis, health: Health) -> list[Doubt]:
-    """Whether the server went away and came back: what it did before and after is not one server.
+def away_doubts(samples: Samples, mode: Basis, health: Health) -> list[Doubt]:
+    """Whether the server was away for a while: before and after it is not one server.
 
-    Either connections fail several times in a row with answers before and after; or requests break
-    off and as many connections are opened again as there are.
+    Either connections fail several times in a row, in a step that has answers as well; or requests
+    break off and as many connections are opened again as there are, which is a quick restart.
     """
     ordered = samples[np.argsort(starts_ns(samples, mode), kind="stable")]
     broken = np.isin(ordered["outcome"], _BROKEN)
     good = np.flatnonzero(ordered["outcome"] == Outcome.SUCCEEDED)
     if not broken.any() or not len(good):
         return []
-    between = np.flatnonzero(broken & (np.arange(len(ordered)) < good[-1]))
-    longest, stray = _runs(between[between > good[0]])
+    longest, stray = _runs(np.flatnonzero(broken))
+    outage = longest >= OUTAGE_FAILURES and stray <= STRAY_RATIO * np.count_nonzero(broken)
     again = health.reopened >= health.connections > 1
-    outage = longest >= OUTAGE_FAILURES and stray <= STRAY_RATIO * len(between)
-    if not outage and not (again and len(between)):
+    if not outage and not again:
         return []
     first, last = ordered[broken]["start_ns"].min(), ordered[broken]["end_ns"].max()
     away_s = float(last - first) / NS_PER_S
-    message = f"the server went away for about {significant(away_s)} s and came back"
+    back = "and came back" if good[-1] > np.flatnonzero(broken)[-1] else "until the step's end"
+    message = f"the server was away for about {significant(away_s)} s {back}"
     figures = {
-        "value": float(len(between)),
+        "value": float(np.count_nonzero(broken)),
         "allowed": float(OUTAGE_FAILURES - 1),
         "away_s": away_s,
         "reopened": float(health.reopened),
         "connections": float(health.connections),
     }
     next_step = "see the server's log for why it restarted, then measure again"
-    return [Doubt("server-restarted", "blocks", message, next_step, figures)]
+    return [Doubt("server-away", "blocks", message, next_step, figures)]
 
 
 def _runs(indices: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[int, int]:

@@ -16,8 +16,8 @@ from rightsizer.analysis.delivery import (
 from rightsizer.analysis.figures import Doubt
 from rightsizer.analysis.percentiles import nearest_rank
 from rightsizer.analysis.server_facts import (
+    away_doubts,
     backlog_doubts,
-    restart_doubts,
     starved_doubts,
     throttled_doubts,
 )
@@ -77,7 +77,7 @@ def _of_stretch(
         found += backlog_doubts(samples, window)
     elif alone and _has_one_load(record) and len(latency) == len(measured):
         found += little_doubts(latency, step.users or 1, window.length_s)
-    found += restart_doubts(samples, step.mode, health)
+    found += away_doubts(samples, step.mode, health)
     found += starved_doubts(samples)
     if alone and _has_one_load(record):
         found += drift_doubts(latency)
