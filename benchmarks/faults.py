@@ -3,7 +3,7 @@ check must find. Where a fault does something to the samples, it does so here as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,6 +31,13 @@ class Kind:
     busy: float = 0.6
     """Of the rate's server."""
     throttles_server: bool = False
+    variant: str = ""
+    """What tells kinds of one code apart."""
+
+    @property
+    def name(self) -> str:
+        """With the variant."""
+        return f"{self.code}, {self.variant}" if self.variant else self.code
 
 
 class Once:
@@ -215,8 +222,11 @@ def _slow(begin: float, end: float, speed: float) -> Callable[[Floats], Floats]:
 
 def shifting(rng: Random) -> Fault:
     """The server becomes slower, or was until then."""
-    at, speed = 0.3 + 0.4 * rng.random(), between(rng, 0.3, 0.65)
-    return Fault(speed=_slow(*((at, 2.0) if rng.random() < 0.5 else (0.0, at)), speed))
+    speed, place = between(rng, 0.3, 0.65), rng.random()
+    if rng.random() < 0.5:
+        return Fault(speed=_slow(0.3 + 0.4 * place, 2.0, speed))
+    # Slow for longer than half: what is shorter is taken for a warm-up, and cut.
+    return Fault(speed=_slow(0.0, 0.55 + 0.2 * place, speed))
 
 
 def trending(rng: Random) -> Fault:
@@ -226,8 +236,9 @@ def trending(rng: Random) -> Fault:
 
 
 def warming(rng: Random) -> Fault:
-    """The server is slow for longer than the time cut, a tenth, covers."""
-    until, speed = 0.2 + 0.15 * rng.random(), between(rng, 0.2, 0.6)
+    """The server is slow for longer than the time cut, a tenth, covers; what has then piled up is
+    served before the window's middle."""
+    until, speed = 0.18 + 0.12 * rng.random(), between(rng, 0.4, 0.65)
     return Fault(speed=_slow(0.0, until, speed))
 
 
@@ -238,7 +249,7 @@ def overloaded(rng: Random) -> Fault:
 
 
 def nothing(rng: Random) -> Fault:
-    """Its host tells of it."""
+    """The server's host tells of it."""
     return Fault()
 
 
@@ -252,7 +263,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("host-pressure", told("host_pressure_ratio", 0.4, 1.0)),
     Kind("worker-lost", lambda rng: Fault(health={"lost_workers": 1}, complete=False)),
     Kind("event-loop-lag", lagging),
-    Kind("event-loop-lag", lagging, mode="closed"),
+    Kind("event-loop-lag", lagging, mode="closed", variant="closed"),
     Kind("schedule-slip", slipping),
     Kind("off-schedule", skipping),
     Kind("generator-dropped", giving_up),
@@ -262,13 +273,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("connections-starved", unserved, traffic="users"),
     Kind("server-throttled", nothing, traffic="rate", throttles_server=True),
     Kind("not-keeping-up", overloaded, traffic="rate"),
-    Kind("no-steady-state", shifting, traffic="rate"),
-    Kind("no-steady-state", trending, traffic="rate"),
+    Kind("no-steady-state", shifting, traffic="rate", variant="a step"),
+    Kind("no-steady-state", trending, traffic="rate", variant="a trend"),
     Kind("warm-up-cut", warming, traffic="rate"),
 )
-
-NAMES: Mapping[Callable[[Random], Fault], str] = {
-    shifting: "a step",
-    trending: "a trend",
-}
-"""What tells kinds of one code apart."""

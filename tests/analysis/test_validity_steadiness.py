@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from rightsizer.analysis.steadiness import drift_doubts, level_shift, warm_up
+from rightsizer.analysis.steadiness import drift_doubts, level_shift, wander_doubts, warm_up
 from truth_servers import SERVERS
 
 SERVICE_S = 0.005
@@ -85,6 +85,21 @@ def test_a_pause_of_the_server_soon_after_the_begin_is_not_warm_up():
         return np.where((share > 0.04) & (share < 0.08), 1e-6, 1.0)
 
     assert [warm_up(queue(0.7, seed, speed=paused)) for seed in range(20)] == [0] * 20
+
+
+def test_a_window_of_one_long_excursion_has_no_level_to_be_told():
+    def drowned(share):
+        return np.where((share > 0.1) & (share < 0.5), 0.3, 1.0)
+
+    for seed in range(5):
+        latency = queue(0.6, seed, length_s=60.0, speed=drowned)
+        [doubt] = drift_doubts(latency) or wander_doubts(latency)
+        assert (doubt.code, doubt.severity) == ("no-steady-state", "weakens")
+
+
+@pytest.mark.parametrize("busy", [0.6, 0.8])
+def test_excursions_of_a_busy_queue_are_many_in_a_minute(busy):
+    assert sum(bool(wander_doubts(queue(busy, seed, 60.0))) for seed in range(50)) == 0
 
 
 @pytest.mark.parametrize("latency", [[], [1.0], [5.0] * 400])

@@ -27,11 +27,17 @@ queue their number is an estimate, and the fewer there are the worse: by simulat
 30 s of nine servers, the sum leads one window in 200 astray from 75 on at 3.2, from 130 on at 2.5.
 """
 FEWEST_FOR_SHIFT = 100
+SLOW_FEWEST, SLOW_REQUESTS = 35, 100
+"""Fewer independent requests' worth than the first, each of more requests than the second: a queue
+over 90% busy, or one that fills and drains once in the window. One step in a thousand of searches.
+"""
 WARM_UP_RATIO = 0.5
 """Of a window, at the most, is warm-up: a level that lasts longer is as good as the other."""
 MSER_BATCH = 5
 FIRST_PART, FIRST_RATIO = 8, 0.75
 """The first eighth of a warm-up differs from the rest by three quarters of what all does."""
+
+UNSTEADY = "make the steps longer, or look for a leak, throttling or a cache that fills"
 
 
 @dataclass(frozen=True)
@@ -139,5 +145,24 @@ def drift_doubts(latency_ms: Floats) -> list[Doubt]:
         "p50_after_ms": after,
         "at_ratio": shift.at / len(latency_ms),
     }
-    next_step = "make the steps longer, or look for a leak, throttling or a cache that fills"
-    return [Doubt("no-steady-state", "weakens", message, next_step, figures)]
+    return [Doubt("no-steady-state", "weakens", message, UNSTEADY, figures)]
+
+
+def wander_doubts(latency_ms: Floats) -> list[Doubt]:
+    """Open: whether latencies vary so slowly that the window holds hardly more than one excursion.
+
+    Its level may not have changed for good, but no level can be told from it.
+    """
+    n, shift = len(latency_ms), level_shift(latency_ms)
+    if (
+        n < FEWEST_FOR_SHIFT
+        or shift.independent >= SLOW_FEWEST
+        or n < SLOW_REQUESTS * shift.independent
+    ):
+        return []
+    message = (
+        f"no steady state: latencies vary so slowly that {n} requests are worth "
+        f"{shift.independent:.0f} independent ones"
+    )
+    figures = {"value": shift.independent, "allowed": float(SLOW_FEWEST), "n": float(n)}
+    return [Doubt("no-steady-state", "weakens", message, UNSTEADY, figures)]

@@ -21,7 +21,7 @@ from rightsizer.analysis.server_facts import (
     starved_doubts,
     throttled_doubts,
 )
-from rightsizer.analysis.steadiness import drift_doubts, warm_up, warm_up_doubt
+from rightsizer.analysis.steadiness import drift_doubts, wander_doubts, warm_up, warm_up_doubt
 from rightsizer.analysis.validity import health_doubts
 from rightsizer.analysis.windows import Floats, Window, latencies_ms, started_in, starts_ns
 from rightsizer.hosts.base import Usage
@@ -80,7 +80,9 @@ def _of_stretch(
     found += away_doubts(samples, step.mode, health)
     found += starved_doubts(samples)
     if alone and _has_one_load(record):
-        found += drift_doubts(latency)
+        # A loop of many users is slow to vary by itself.
+        unsteady = drift_doubts(latency)
+        found += unsteady or (wander_doubts(latency) if step.mode == "open" else [])
     return found
 
 
