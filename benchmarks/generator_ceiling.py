@@ -124,7 +124,7 @@ def ratio(ours: Sequence[float], others: Sequence[float]) -> float | None:
 def null_server(cpu: int) -> Iterator[str]:
     """The URL of a null server held to a CPU."""
     process = subprocess.Popen(
-        [sys.executable, str(HERE / "null_server.py")],
+        [sys.executable, "-m", "rightsizer.instrument.null_server"],
         stdout=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: os.sched_setaffinity(0, {cpu}),

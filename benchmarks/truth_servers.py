@@ -9,37 +9,19 @@ from __future__ import annotations
 import heapq
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
-
-Floats = npt.NDArray[np.float64]
-Random = np.random.Generator
-Law = Callable[[Random, int], Floats]
-
-CLASSES = np.array([60.0, 61.0, 66.0, 97.0]) / 71.0
-
-
-def exponential(rng: Random, n: int) -> Floats:
-    return rng.exponential(1.0, n)
-
-
-def fixed(rng: Random, n: int) -> Floats:
-    return np.ones(n)
-
-
-def bimodal(rng: Random, n: int) -> Floats:
-    return np.where(rng.random(n) < 0.2, 3.0, 0.5)
-
-
-def lognormal(rng: Random, n: int) -> Floats:
-    return rng.lognormal(-0.5, 1.0, n)
-
-
-def four_payloads(rng: Random, n: int) -> Floats:
-    drawn: Floats = CLASSES[rng.integers(len(CLASSES), size=n)]
-    return drawn
+from rightsizer.instrument.laws import (
+    Floats,
+    Law,
+    Random,
+    bimodal,
+    exponential,
+    fixed,
+    four_payloads,
+    lognormal,
+)
 
 
 class Server(ABC):

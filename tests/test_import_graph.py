@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,9 +32,10 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "plan",
         "measure_spec",
     ),
-    "measure": ("hosts", "traffic"),
+    "measure": ("instrument", "hosts", "traffic"),
     "judge": (
         "analysis",
+        "calibration",
         "trials",
         "recommendation",
         "effects",
@@ -56,6 +58,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "loading",
         "housekeeping",
         "stop_switch",
+        "selftesting",
     ),
     "show": ("report",),
     "edge": ("cli", "api", "__init__"),
@@ -68,6 +71,8 @@ LATE = {
     ("results", "report"),
     # Measured.document(): the same.
     ("measured", "report"),
+    # SelfTest.document(): the same.
+    ("selftesting", "report"),
 }
 
 # Who may import these, in which process they belong.
@@ -101,6 +106,7 @@ ONLY_IN = {
 # No clock, no outside world, no randomness of their own.
 PURE = (
     "analysis",
+    "calibration",
     "recommendation",
     "effects",
     "search",
@@ -269,6 +275,13 @@ def test_a_library_that_belongs_to_one_place_is_imported_there_alone(library):
         str(i) for i in IMPORTS if top(i.imported) == library and i.importer not in ONLY_IN[library]
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def test_the_packaged_servers_need_nothing_but_the_standard_library_and_numpy():
+    allowed = {*sys.stdlib_module_names, "numpy", "instrument"}
+    servers = [found for found in IMPORTS if top(found.importer) == "instrument"]
+    assert servers
+    assert not [str(found) for found in servers if top(found.imported) not in allowed]
 
 
 def test_what_judges_and_plans_has_no_clock_no_files_and_no_randomness_of_its_own():

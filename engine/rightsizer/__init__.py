@@ -6,7 +6,8 @@
     print(job.best, job.frame())
 
 `run` and `resume` measure, `load` reads a stored job. All three return a `Job`. `measure` measures
-a server that already runs, and returns a `Measured`.
+a server that already runs, and returns a `Measured`. `selftest` measures the instrument itself, and
+returns a `SelfTest`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from rightsizer.measurement import measure
     from rightsizer.recommendation import Recommendation
     from rightsizer.results import Job
+    from rightsizer.selftesting.outcome import SelfTest
+    from rightsizer.selftesting.sequence import selftest
 
 _HOMES = {
     "EnvironmentFault": "rightsizer.errors",
@@ -32,10 +35,12 @@ _HOMES = {
     "Measured": "rightsizer.measured",
     "Recommendation": "rightsizer.recommendation",
     "RightsizerError": "rightsizer.errors",
+    "SelfTest": "rightsizer.selftesting.outcome",
     "load": "rightsizer.loading",
     "measure": "rightsizer.measurement",
     "resume": "rightsizer.jobs",
     "run": "rightsizer.jobs",
+    "selftest": "rightsizer.selftesting.sequence",
 }
 
 __all__ = [
@@ -45,11 +50,13 @@ __all__ = [
     "Measured",
     "Recommendation",
     "RightsizerError",
+    "SelfTest",
     "__version__",
     "load",
     "measure",
     "resume",
     "run",
+    "selftest",
 ]
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rightsizer.analysis.figures import StepFigures
+from rightsizer.calibration.judging import Check
 from rightsizer.traffic.base import Progress
 
 
@@ -116,3 +117,34 @@ Event = (
     | TrialEnded
     | JobEnded
 )
+
+
+@dataclass(frozen=True)
+class SelftestStarted:
+    """The self-test is about to start its first server."""
+
+    folder: str
+    """Where samples and logs lie."""
+    groups: int
+    """Groups of checks; each has servers of its own."""
+    expected_s: float
+
+
+@dataclass(frozen=True)
+class ChecksStarted:
+    """A group of checks begins; `number` counts from 1."""
+
+    number: int
+    of: int
+    title: str
+    expected_s: float
+
+
+@dataclass(frozen=True)
+class CheckEnded:
+    """One check is judged."""
+
+    check: Check
+
+
+SelftestEvent = SelftestStarted | ChecksStarted | CheckEnded

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from rightsizer import events
 from rightsizer.archives import MODEL_LIMITS, extract
 from rightsizer.errors import InputError, RightsizerError
+from rightsizer.hosts.affinity import kept_to
 from rightsizer.hosts.base import Host, Launch
 from rightsizer.hosts.docker.host import DockerHost
 from rightsizer.hosts.lease import lease
@@ -152,7 +152,7 @@ def _run_owned(
     begin_s = time.monotonic()
     limit_s = prepared.spec.limits.duration_s
     leased = sorted(prepared.plan.cpus) if outside.leases else []
-    with lease(leased, f"job {stored.id}"), _keeping_to(prepared.plan.generator_cpus):
+    with lease(leased, f"job {stored.id}"), kept_to(sorted(prepared.plan.generator_cpus)):
         switch.watch(begin_s + limit_s, lambda: store.stop_requested(stored.id))
         store.set_status(stored.id, "running")
         say = _speaker(store, stored.id, on_event)
@@ -176,20 +176,6 @@ def _run_owned(
             store.set_status(stored.id, status, cut_short=why)
             say(events.JobEnded(stored.id, status, time.monotonic() - begin_s))
     return assemble(store, store.job(stored.id))
-
-
-@contextmanager
-def _keeping_to(cpus: frozenset[int]) -> Iterator[None]:
-    """Keep this process off the servers' CPUs while it runs the job."""
-    if not cpus or not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cpus)
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 def _ending(switch: StopSwitch, limit_s: float) -> tuple[str, str]:

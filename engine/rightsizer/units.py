@@ -85,6 +85,19 @@ def fine_percent(ratio: float) -> str:
     return f"{100 * ratio:.3g} %"
 
 
+def signed_percent(ratio: float) -> str:
+    """A deviation: `+3.2 %`, `-0.4 %`."""
+    return f"{100 * ratio:+.1f} %"
+
+
+def size(count_bytes: int) -> str:
+    """`200 B`, `250 kB`, `1.5 MB`."""
+    for unit, bytes_each in (("MB", 1_000_000), ("kB", 1_000)):
+        if count_bytes >= bytes_each:
+            return f"{count_bytes / bytes_each:.4g} {unit}"
+    return f"{count_bytes} B"
+
+
 def factor(ratio: float) -> str:
     """How many times: `x1.52`."""
     return f"x{_hundredths(ratio)}"

@@ -10,19 +10,17 @@ import pytest
 
 pytestmark = pytest.mark.server
 
-TRUTH = Path(__file__).parents[2] / "benchmarks" / "truth_http.py"
-
-JOB = f"""\
+JOB = """\
 name: truth
 server:
-  command: ["{{python}}", "{TRUTH}", "{{port}}", "--service-ms", "10"]
+  command: ["{python}", "-m", "rightsizer.instrument.truth_server", "{port}", "--service-ms", "10"]
   protocol: raw
-  request: {{path: /}}
+  request: {path: /}
   ready_path: /
-payload: {{archive: body.txt, content_type: text/plain}}
-candidates: [{{instance_type: local.1cpu}}]
-traffic: {{type: search, budget_s: 30}}
-limit: {{percentile: P95, latency_ms: 100}}
+payload: {archive: body.txt, content_type: text/plain}
+candidates: [{instance_type: local.1cpu}]
+traffic: {type: search, budget_s: 30}
+limit: {percentile: P95, latency_ms: 100}
 """
 MAXIMUM_PER_MIN = 60 * (100 - math.log(20) / 0.1)
 """M/M/1: P95 = ln 20 / (mu - lambda)."""

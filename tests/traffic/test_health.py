@@ -82,3 +82,39 @@ def test_time_in_the_garbage_collector_is_seen_and_a_new_step_forgets_it(
     assert meter.end().gc_pause_ratio > 0  # type: ignore[operator]
     meter.begin()
     assert meter.end().gc_pause_ratio == 0
+
+
+@pytest.mark.parametrize(
+    ("membership", "folder", "counts"),
+    [
+        ("0::/job\n", "job", ("throttled_usec 1000000", "throttled_usec 3000000")),
+        ("0::/elsewhere\n", "", ("throttled_usec 1000000", "throttled_usec 3000000")),
+        (
+            "3:memory:/x\n1:cpu,cpuacct:/job\n0::/\n",
+            "cpu,cpuacct/job",
+            ("throttled_time 1000000000", "throttled_time 3000000000"),
+        ),
+    ],
+)
+def test_the_quota_of_its_own_control_group_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, membership, folder, counts
+):
+    monkeypatch.setattr("rightsizer.traffic.health.time.monotonic", lambda: now_s)
+    stat = tmp_path / "groups" / folder / "cpu.stat"
+    stat.parent.mkdir(parents=True)
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self/cgroup").write_text(membership)
+    now_s = 100.0
+    stat.write_text(f"nr_periods 5\n{counts[0]}\n")
+    meter = HealthMeter(tmp_path, tmp_path / "groups")
+    now_s = 110.0
+    stat.write_text(f"nr_periods 9\n{counts[1]}\n")
+    assert meter.end().throttled_ratio == pytest.approx(0.2)
+    meter.close()
+
+
+def test_without_a_quota_nothing_is_told_of_it(tmp_path: Path):
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self/cgroup").write_text("0::/\n")
+    (tmp_path / "cpu.stat").write_text("usage_usec 12\n")
+    assert read_counters(tmp_path, tmp_path).throttled_s is None

@@ -83,6 +83,8 @@ class StepFigures:
     """Open: the share of the timed requests over the latency limit."""
     design_effect: float | None = None
     """Open: how many requests weigh as one independent one in that share."""
+    warm_up_cut_s: float = 0.0
+    """Cut off beyond the planned warm-up, as the latencies showed it to be; not in `window_s`."""
     unloaded_ms: tuple[float, ...] = ()
     """Of a closed step of one user: its latencies, or evenly spaced quantiles of them."""
 

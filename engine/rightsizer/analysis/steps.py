@@ -24,14 +24,8 @@ from rightsizer.analysis.figures import (
 )
 from rightsizer.analysis.intervals import percentile_interval, throughput_interval
 from rightsizer.analysis.percentiles import PERCENTILES, nearest_rank, percentiles
+from rightsizer.analysis.step_doubts import settled_window, validity_doubts
 from rightsizer.analysis.utilisation import cpu_percent, memory_percent
-from rightsizer.analysis.validity import (
-    count_doubts,
-    drift_doubts,
-    health_doubts,
-    little_doubts,
-    slip_doubts,
-)
 from rightsizer.analysis.windows import (
     Floats,
     Instants,
@@ -47,7 +41,6 @@ from rightsizer.samples import FAILURES, Outcome, Samples
 from rightsizer.schedule import group_short
 from rightsizer.spec import LimitSpec
 from rightsizer.traffic.base import StepRecord
-from rightsizer.units import NS_PER_MS
 
 UNLOADED_VALUES = 400
 MIN_STEP_SAMPLES = 100
@@ -93,8 +86,12 @@ def judge_steps(
     conditions: Conditions,
 ) -> list[StepFigures]:
     """The figures of every step, short closed neighbours merged."""
-    windows = [window_of(record) for record in records]
     own = by_step(samples, [record.step.index for record in records])
+    settled = [
+        settled_window(part, record, window_of(record), conditions.request_timeout_s)
+        for part, record in zip(own, records, strict=True)
+    ]
+    windows = [window for window, _ in settled]
     counts = [
         float(np.count_nonzero(started_in(part, window, record.step.mode)))
         for part, record, window in zip(own, records, windows, strict=True)
@@ -110,6 +107,7 @@ def judge_steps(
             [windows[i] for i in group],
             usage,
             conditions,
+            [doubt for i in group for doubt in settled[i][1]],
         )
         for group in group_short(counts, short, MIN_STEP_SAMPLES)
     ]
@@ -121,6 +119,7 @@ def _judge(
     windows: Sequence[Window],
     usage: Sequence[Usage],
     conditions: Conditions,
+    notes: Sequence[Doubt],
 ) -> StepFigures:
     mode = records[0].step.mode
     parts = [part[started_in(part, w, mode)] for part, w in zip(own, windows, strict=True)]
@@ -140,7 +139,8 @@ def _judge(
     cut_short = _cut_short(records, windows)
     doubts = (
         *generator_doubts(generator),
-        *_validity(measured, timed, latency, records, windows),
+        *validity_doubts(own, records, windows, usage, conditions.request_timeout_s),
+        *notes,
         *sample_doubts(len(measured), at),
         *([step_cut_short()] if cut_short else []),
     )
@@ -153,6 +153,7 @@ def _judge(
         users=max((r.step.users or 0 for r in records), default=0) or None,
         rate_per_s=records[0].step.rate_per_s,
         window_s=sum(window.length_s for window in windows),
+        warm_up_cut_s=_cut_s(records, windows),
         n=len(measured),
         achieved_per_s=achieved,
         achieved_per_s_ci=achieved_ci,
@@ -174,29 +175,6 @@ def _judge(
         verdict=verdict,
         doubts=doubts,
     )
-
-
-def _validity(
-    measured: Samples,
-    timed: Samples,
-    latency: Floats,
-    records: Sequence[StepRecord],
-    windows: Sequence[Window],
-) -> list[Doubt]:
-    """Whether it was the server that was measured."""
-    step, window_s = records[0].step, sum(window.length_s for window in windows)
-    found = [doubt for record in records for doubt in health_doubts(record.health)]
-    if step.mode == "open":
-        sent = measured[measured["outcome"] != Outcome.DROPPED]
-        slip_ms = (sent["start_ns"] - sent["intended_ns"]) / NS_PER_MS
-        found += slip_doubts(slip_ms, nearest_rank(latency, 0.5) if len(latency) else None)
-        if step.rate_per_s is not None and step.arrivals in ("poisson", "constant"):
-            found += count_doubts(len(measured), step.rate_per_s, window_s)
-    elif len(records) == len(step.levels) == 1 and len(timed) == len(measured):
-        found += little_doubts(latency, step.users or 1, window_s)
-    if len(windows) == 1:
-        found += drift_doubts(latency[np.argsort(starts_ns(timed, step.mode), kind="stable")])
-    return found
 
 
 def _excess(timed: Samples, latency: Floats, mode: Basis, limit: LimitSpec) -> Excess | None:
@@ -224,6 +202,12 @@ def _cut_short(records: Sequence[StepRecord], windows: Sequence[Window]) -> bool
     planned_s = sum(record.step.duration_s - record.step.warmup_s for record in records)
     whole = all(record.complete for record in records)
     return not whole and sum(window.length_s for window in windows) < planned_s / 2
+
+
+def _cut_s(records: Sequence[StepRecord], windows: Sequence[Window]) -> float:
+    """What was cut off beyond the planned warm-up."""
+    meant = sum(window_of(record).length_s for record in records)
+    return meant - sum(window.length_s for window in windows)
 
 
 def _label(records: Sequence[StepRecord]) -> str:

@@ -14,7 +14,7 @@ from rightsizer.units import NS_PER_S
 
 def cpu_percent(usage: Sequence[Usage], windows: Sequence[Window], vcpus: int) -> float | None:
     """Mean CPU use of the instance's CPUs over the windows, 0..100."""
-    if len(usage) < 2:
+    if len(usage) < 2 or not vcpus:
         return None
     times = np.array([reading.t_ns for reading in usage], dtype=np.float64)
     spent = np.array([reading.cpu_s for reading in usage])

@@ -10,7 +10,18 @@ from typing import Any
 
 import typer
 
-from rightsizer.cli import gc, instance_types, listing, measure, plan, resume, run, show, stop
+from rightsizer.cli import (
+    gc,
+    instance_types,
+    listing,
+    measure,
+    plan,
+    resume,
+    run,
+    selftest,
+    show,
+    stop,
+)
 from rightsizer.errors import ExitCode, RightsizerError
 
 # Typer brings a click of its own, or uses the installed one: this is the right one's UsageError.
@@ -33,6 +44,7 @@ app.command("resume")(resume.resume)
 app.command("stop")(stop.stop)
 app.command("gc")(gc.gc)
 app.command("instance-types")(instance_types.instance_types)
+app.command("selftest")(selftest.selftest)
 
 
 def run_verb(arguments: list[str]) -> None:

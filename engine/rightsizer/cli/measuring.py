@@ -1,4 +1,4 @@
-"""What `run`, `resume` and `measure` share: signals, the live display, and how they end."""
+"""What verbs that measure share: signals, the live display, and how they end."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def measure(
     require_writable(json_target)
     switch = StopSwitch()
     is_terminal = sys.stderr.isatty()
-    signals = _Signals(switch, shown_by_display=is_terminal)
+    signals = Signals(switch, shown_by_display=is_terminal)
     display = progress_display(sys.stderr, is_terminal=is_terminal, notice=lambda: signals.notice)
     with display as show:
 
@@ -61,6 +61,13 @@ def measure(
                 show(event)
 
         result = start(on_event, switch)
+    conclude(result, json_target, print_result, signals)
+
+
+def conclude(
+    result: R, json_target: str | None, print_result: Callable[[R], None], signals: Signals
+) -> None:
+    """Write and print the result, and exit with its code, or that of the signal that ended it."""
     with suppress(BrokenPipeError):
         if json_target is not None:
             write_json(result.document(), json_target)
@@ -71,7 +78,7 @@ def measure(
     raise typer.Exit(signals.exit_code or result.exit_code)
 
 
-class _Signals:
+class Signals:
     """First Ctrl-C ends the step and saves, the second stops the trial, the third abandons."""
 
     def __init__(self, switch: StopSwitch, *, shown_by_display: bool) -> None:

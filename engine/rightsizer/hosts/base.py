@@ -70,8 +70,10 @@ class Usage:
     """User and system time of the whole process tree since it started."""
     memory_bytes: int
     """Memory of the tree, page cache left out."""
+    throttled_s: float | None = None
+    """Time in which a CPU quota held it up, since it started; None where the host cannot tell."""
     throttled_periods: int = 0
-    """Of a container: periods since it started in which the kernel held it back."""
+    """How many of a container's scheduling periods that was in part of, since it started."""
 
 
 class Owner(Protocol):

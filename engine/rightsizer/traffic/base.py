@@ -57,6 +57,8 @@ class Health:
     """CPU time taken by the hypervisor, over all CPUs' (`/proc/stat`)."""
     host_pressure_ratio: float | None = None
     """Time in which some task on the machine waited for a CPU (`/proc/pressure/cpu`)."""
+    throttled_ratio: float | None = None
+    """Held up by the CPU quota of the generator's own control group (`cpu.stat`)."""
     connections: int = 0
     """Open at the step's end, busy or idle."""
     reopened: int = 0

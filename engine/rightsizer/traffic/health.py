@@ -21,6 +21,7 @@ from rightsizer.units import NS_PER_S
 GRID_NS = 10_000_000
 """The event loop's lag is looked at on this grid."""
 PROC = Path("/proc")
+CGROUPS = Path("/sys/fs/cgroup")
 T = TypeVar("T")
 
 
@@ -34,9 +35,10 @@ class Counters:
     stolen: tuple[int, int] | None
     """Ticks of all CPUs: taken by the hypervisor, and all in all."""
     pressure_s: float | None
+    throttled_s: float | None
 
 
-def read_counters(proc: Path = PROC) -> Counters:
+def read_counters(proc: Path = PROC, cgroups: Path = CGROUPS) -> Counters:
     """The counters as they stand."""
     return Counters(
         time.monotonic(),
@@ -44,14 +46,15 @@ def read_counters(proc: Path = PROC) -> Counters:
         _or_none(_suspended_s),
         _or_none(lambda: _stolen((proc / "stat").read_text())),
         _or_none(lambda: _pressure_s((proc / "pressure/cpu").read_text())),
+        _or_none(lambda: _throttled_s((proc / "self/cgroup").read_text(), cgroups)),
     )
 
 
 class HealthMeter:
     """Watches one step after the other; whoever runs the event loop tells it the loop's lag."""
 
-    def __init__(self, proc: Path = PROC) -> None:
-        self._proc = proc
+    def __init__(self, proc: Path = PROC, cgroups: Path = CGROUPS) -> None:
+        self._proc, self._cgroups = proc, cgroups
         self._lags_ns = array("q")
         self._gc_ns = self._gc_began_ns = 0
         gc.callbacks.append(self._collecting)
@@ -65,7 +68,7 @@ class HealthMeter:
         """A step begins."""
         self._lags_ns = array("q")
         self._gc_ns = 0
-        self._before = read_counters(self._proc)
+        self._before = read_counters(self._proc, self._cgroups)
 
     def woke(self, due_ns: int, now_ns: int) -> int:
         """The loop woke for the grid's `due_ns` at `now_ns`; returns when it is due next.
@@ -79,7 +82,7 @@ class HealthMeter:
 
     def end(self, connections: int = 0, reopened: int = 0) -> Health:
         """The step's health, with what the client says of its connections."""
-        now, before = read_counters(self._proc), self._before
+        now, before = read_counters(self._proc, self._cgroups), self._before
         length_s = max(1e-9, now.monotonic_s - before.monotonic_s)
         lags_ns = sorted(self._lags_ns)
         stolen = None
@@ -94,6 +97,7 @@ class HealthMeter:
             clock_gap_s=_ratio(now.suspended_s, before.suspended_s, 1.0),
             host_steal_ratio=stolen,
             host_pressure_ratio=_ratio(now.pressure_s, before.pressure_s, length_s),
+            throttled_ratio=_ratio(now.throttled_s, before.throttled_s, length_s),
             connections=connections,
             reopened=reopened,
         )
@@ -112,7 +116,7 @@ def _ratio(now: float | None, before: float | None, length_s: float) -> float | 
 def _or_none(read: Callable[[], T]) -> T | None:
     try:
         return read()
-    except (OSError, AttributeError, IndexError, StopIteration, ValueError):
+    except (OSError, AttributeError, LookupError, StopIteration, ValueError):
         return None
 
 
@@ -129,3 +133,17 @@ def _stolen(stat: str) -> tuple[int, int]:
 def _pressure_s(pressure: str) -> float:
     some = next(line for line in pressure.splitlines() if line.startswith("some"))
     return int(some.rpartition("total=")[2]) / 1e6
+
+
+def _throttled_s(membership: str, cgroups: Path) -> float:
+    """Of the control group that `/proc/self/cgroup` names; version 1 counts in ns, 2 in us."""
+    groups = [line.split(":", 2) for line in membership.splitlines()]
+    [controllers, path] = next(x[1:] for x in groups if not x[1] or "cpu" in x[1].split(","))
+    folder = cgroups / controllers / path.lstrip("/")
+    # In a container the path may be the host's: its own group is then what is mounted.
+    stat = folder / "cpu.stat"
+    text = (stat if stat.exists() else cgroups / controllers / "cpu.stat").read_text()
+    values = dict(line.split() for line in text.splitlines())
+    if "throttled_time" in values:
+        return int(values["throttled_time"]) / NS_PER_S
+    return int(values["throttled_usec"]) / 1e6

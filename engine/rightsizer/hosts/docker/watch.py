@@ -20,14 +20,15 @@ def usage_of(reading: Mapping[str, Any], t_ns: int) -> Usage | None:
     used_bytes = memory.get("usage")
     if not used_bytes:
         return None
-    parts = memory.get("stats") or {}
+    parts, held_up = memory.get("stats") or {}, cpu.get("throttling_data") or {}
     # Control groups version 1 count a tree's cache as total_inactive_file, version 2 as the other.
     cache_bytes = parts.get("total_inactive_file", parts.get("inactive_file", 0))
     return Usage(
         t_ns=t_ns,
         cpu_s=cpu["cpu_usage"]["total_usage"] / NS_PER_S,
         memory_bytes=max(0, used_bytes - cache_bytes),
-        throttled_periods=(cpu.get("throttling_data") or {}).get("throttled_periods", 0),
+        throttled_s=held_up.get("throttled_time", 0) / NS_PER_S,
+        throttled_periods=held_up.get("throttled_periods", 0),
     )
 
 

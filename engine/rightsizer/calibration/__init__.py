@@ -1,0 +1,1 @@
+"""What the self-test's figures mean: pure judgements, and what numbers can be trusted for."""

@@ -1,0 +1,1 @@
+"""Servers whose truth is known, to hold the instrument to. Standard library and numpy alone."""

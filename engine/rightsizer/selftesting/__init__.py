@@ -1,0 +1,1 @@
+"""The self-test: the instrument measured on this machine against servers that are known."""
