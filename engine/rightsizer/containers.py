@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from urllib.parse import urlsplit
 
+from rightsizer.addresses import DEFAULT_ADDRESS, host_name, is_far
 from rightsizer.catalog import InstanceType
-from rightsizer.inventory import (
-    HostSpec,
-    Machine,
-    NotRunnable,
-    Placement,
-    parse_cpus,
-    place,
-    place_generator,
-    size_on,
-)
+from rightsizer.inventory import HostSpec, Machine, Placement, parse_cpus
 from rightsizer.placeholders import fill
+from rightsizer.placing import NotRunnable, place, place_generator, size_on
 from rightsizer.spec import ContainerSpec, ServerSpec
 from rightsizer.units import BYTES_PER_GIB
 
@@ -28,7 +20,6 @@ PYTHON = "python3"
 SAGEMAKER_COMMAND, SAGEMAKER_PORT, TFS_REST_PORT = ("serve",), 8080, 8501
 DEFAULT_PORT = 8080
 """Where a command that takes `{port}` is told to listen: a container has all ports to itself."""
-DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
 """How engines spell what images call otherwise."""
 
@@ -68,16 +59,6 @@ class Container:
     """None: the image's own."""
     port: int
     settings: ContainerSpec
-
-
-def is_far(address: str) -> bool:
-    """Whether an engine's containers run on another machine, as far as its address tells."""
-    return not address.startswith("unix:")
-
-
-def host_name(address: str) -> str:
-    """The machine of a far engine."""
-    return urlsplit(address).hostname or ""
 
 
 def images_of(server: ServerSpec, brought: Sequence[str | None]) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ from math import prod
 from rightsizer.catalog import Catalog, InstanceType
 from rightsizer.containers import Container, EngineFacts, container_of, place_container
 from rightsizer.errors import EnvironmentFault, ProblemsError
-from rightsizer.inventory import HostSpec, Machine, NotRunnable, Placement, place, place_generator
+from rightsizer.inventory import HostSpec, Machine, Placement
+from rightsizer.placing import NotRunnable, place, place_generator
 from rightsizer.schedule import Step, steps_of
 from rightsizer.spec import CandidateSpec, JobSpec, SaturateTraffic, SearchTraffic
 

@@ -6,7 +6,8 @@ import json
 import math
 
 import pytest
-from rightsizer.inventory import THIS_MACHINE, NotRunnable
+from rightsizer.inventory import THIS_MACHINE
+from rightsizer.placing import NotRunnable
 from rightsizer.plan import Candidate, Plan, PlannedTrial, Refusal
 from rightsizer.report.document import job_document, plain, plan_document, trial_folder
 from rightsizer.schedule import closed_step

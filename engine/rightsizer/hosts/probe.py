@@ -10,9 +10,10 @@ from pathlib import Path, PurePosixPath
 
 import psutil
 
-from rightsizer.inventory import Machine, parse_cpus
+from rightsizer.inventory import Machine, MemoryNode, parse_cpus
 
 SIBLINGS = "sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
+NODES = "sys/devices/system/node/node[0-9]*"
 CGROUP_FOLDERS = {"": "sys/fs/cgroup", "memory": "sys/fs/cgroup/memory"}
 """Where cgroup version 2 (no controllers named) and version 1 keep memory limits."""
 CGROUP_LIMITS = {"": "memory.max", "memory": "memory.limit_in_bytes"}
@@ -37,7 +38,21 @@ def this_machine(root: Path = Path("/")) -> Machine:
         architecture=platform.machine(),
         threads_per_core=max(len(group) for group in siblings.values()),
         can_pin=can_pin,
+        nodes=tuple(_nodes(root)),
     )
+
+
+def _nodes(root: Path) -> Iterator[MemoryNode]:
+    """Memory nodes by number; none where the system does not say."""
+    for folder in sorted(root.glob(NODES), key=lambda path: int(path.name.removeprefix("node"))):
+        with contextlib.suppress(OSError, ValueError, IndexError):  # one without CPUs, for one
+            cpus = parse_cpus((folder / "cpulist").read_text().strip())
+            [total_kib] = [
+                int(line.split()[3])
+                for line in (folder / "meminfo").read_text().splitlines()
+                if "MemTotal:" in line
+            ]
+            yield MemoryNode(int(folder.name[4:]), frozenset(cpus), total_kib * 1024)
 
 
 def _siblings(root: Path, cpu: int) -> tuple[int, ...]:

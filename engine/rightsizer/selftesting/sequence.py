@@ -20,8 +20,9 @@ from rightsizer.hosts.affinity import kept_to
 from rightsizer.hosts.lease import lease, leased_cpus
 from rightsizer.hosts.probe import this_machine
 from rightsizer.hosts.process import ProcessHost
-from rightsizer.inventory import THIS_MACHINE, Machine, NotRunnable, Placement, place
+from rightsizer.inventory import THIS_MACHINE, Machine, Placement
 from rightsizer.measurement import Endpoints
+from rightsizer.placing import NotRunnable, place
 from rightsizer.selftesting import known_checks, null_checks
 from rightsizer.selftesting.bench import Bench
 from rightsizer.selftesting.extent import FULL, QUICK, Extent

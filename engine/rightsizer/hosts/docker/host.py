@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rightsizer.containers import is_far
+from rightsizer.addresses import is_far
 from rightsizer.errors import EnvironmentFault, Reason, TrialFailed, TrialInterrupted
 from rightsizer.hosts.base import Launch
 from rightsizer.hosts.docker.endings import hint

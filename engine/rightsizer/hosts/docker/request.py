@@ -73,6 +73,7 @@ def _limits(container: Container, placement: Placement) -> dict[str, Any]:
     return {
         # A set, not a quota: servers size their thread pools by the CPUs they may use.
         "CpusetCpus": format_cpus(placement.server_cpus),
+        "CpusetMems": "" if placement.memory_node is None else str(placement.memory_node),
         "Memory": memory_bytes,
         "MemorySwap": memory_bytes,
         "ShmSize": shm_bytes,

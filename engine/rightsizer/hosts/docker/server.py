@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rightsizer.containers import host_name, is_far
+from rightsizer.addresses import host_name, is_far
 from rightsizer.errors import Reason, TrialFailed, TrialInterrupted
 from rightsizer.hosts.base import Endpoint, Launch, Usage
 from rightsizer.hosts.docker.endings import KILLED, ending_of

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rightsizer.containers import DEFAULT_ADDRESS, EngineFacts, ImageFacts
+from rightsizer.addresses import DEFAULT_ADDRESS, address_problem
+from rightsizer.containers import EngineFacts, ImageFacts
 from rightsizer.hosts.docker.engine import Engine, EngineGone, Missing, Refused, tls_of
-from rightsizer.inventory import HostSpec, TlsFiles, address_problems
+from rightsizer.inventory import HostSpec, TlsFiles
 
 
 def resolved(host: HostSpec, base_dir: Path) -> HostSpec:
@@ -28,9 +29,9 @@ def resolved(host: HostSpec, base_dir: Path) -> HostSpec:
 def survey(host: HostSpec, images: Sequence[str]) -> EngineFacts:
     """What the engine of a resolved host is, and which of the images it has."""
     assert host.address is not None
-    wrong = [message for _, message in address_problems(host)]
-    if wrong:  # a hosts file's address was looked at before: this is the environment's
-        return EngineFacts(host.address, fault=f"DOCKER_HOST {host.address}: {wrong[0]}")
+    wrong = address_problem(host.address, host.tls is not None)
+    if wrong is not None:  # a hosts file's address was looked at before: this is the environment's
+        return EngineFacts(host.address, fault=f"DOCKER_HOST {host.address}: {wrong[1]}")
     try:
         with Engine(host.address, tls_of(host)) as engine:
             info = engine.info()
