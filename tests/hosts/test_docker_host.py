@@ -5,13 +5,10 @@ from __future__ import annotations
 import contextlib
 import gc
 import itertools
-import socket
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from urllib.parse import quote
 
 import docker
@@ -28,6 +25,7 @@ from rightsizer.inventory import HostSpec
 from tests.hosts.containers import container_launch, docker_host, left
 from tests.hosts.images import address, make_image, require_engine
 from tests.hosts.processes import SERVER_CPU, eventually
+from tests.hosts.relay import Relay, unix_listener
 
 pytestmark = pytest.mark.docker
 
@@ -348,41 +346,10 @@ def sdk_leaves_sockets() -> Iterator[None]:
 
 
 @pytest.fixture
-def relay(tmp_path) -> Iterator[tuple[str, Callable[[], None]]]:
-    """An address that leads to the engine until it is cut; every connection with it."""
-    path = str(tmp_path / "relay.sock")
-    ends: list[socket.socket] = []
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(path)
-    listener.listen()
-
-    def pump(source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
-
-    def serve() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                near, _ = listener.accept()
-                far = socket.socket(socket.AF_UNIX)
-                far.connect(address().removeprefix("unix://"))
-                ends.extend((near, far))
-                for pair in ((near, far), (far, near)):
-                    threading.Thread(target=pump, args=pair, daemon=True).start()
-
-    def cut() -> None:
-        Path(path).unlink(missing_ok=True)
-        for end in (listener, *ends):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-    threading.Thread(target=serve, daemon=True).start()
-    yield f"unix://{path}", cut
-    cut()
-    for end in (listener, *ends):
-        end.close()
+def relay(tmp_path) -> Iterator[Relay]:
+    """An address that leads to the engine until it is cut."""
+    with Relay(unix_listener(tmp_path / "relay.sock")) as made:
+        yield made
 
 
 @pytest.mark.usefixtures("sdk_leaves_sockets")
@@ -396,11 +363,10 @@ def test_an_engine_that_is_down_at_a_start_interrupts_the_trial(tmp_path, image)
 
 @pytest.mark.usefixtures("sdk_leaves_sockets")
 def test_an_engine_that_is_gone_mid_trial_interrupts_it(tmp_path, image, relay, client, job):
-    where, cut = relay
-    host = DockerHost(HostSpec(name="r", kind="docker", address=where))
+    host = DockerHost(HostSpec(name="r", kind="docker", address=relay.address))
     with host.start(container_launch(tmp_path, image)) as server:
         server.check()
-        cut()
+        relay.cut()
         found = ended(server)
         assert server.log_tail() == ""
     assert isinstance(found, TrialInterrupted)

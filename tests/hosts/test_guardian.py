@@ -104,6 +104,33 @@ def test_a_command_that_makes_no_sense_ends_the_guardian_and_all_it_started(tmp_
         assert not is_alive(pid)
 
 
+def test_a_command_left_for_the_engines_death_is_run_then_and_only_then(guardian, tmp_path):
+    process, channel = guardian
+    argv = ["/bin/sh", "-c", 'echo "$WHO" >> done; sleep 0.2; echo ended >> done']
+    on_loss = {"kind": "on-loss", "name": "on-loss", "environment": {"WHO": "reaper"}}
+    shell = ["/bin/sh", "-c", f'cd {tmp_path} && exec "$@"', "sh", *argv]
+    channel.sendall(json.dumps({**on_loss, "argv": shell}).encode() + b"\n")
+    with channel.makefile("rb") as lines:
+        assert json.loads(lines.readline()) == {"kind": "noted", "name": "on-loss"}
+    assert not (tmp_path / "done").exists()
+    channel.close()
+    assert process.wait(10) == 0
+    assert (tmp_path / "done").read_text() == "reaper\nended\n"
+
+
+def test_a_command_that_is_taken_back_is_not_run(tmp_path):
+    with GuardedOwner([GENERATOR_CPU]) as owner:
+        owner.on_loss(["/bin/touch", str(tmp_path / "done")], {})
+        owner.on_loss(None, {})
+    assert not (tmp_path / "done").exists()
+
+
+def test_a_command_is_run_when_the_owner_leaves_without_taking_it_back(tmp_path):
+    with GuardedOwner([GENERATOR_CPU]) as owner:
+        owner.on_loss(["/bin/touch", str(tmp_path / "done")], {})
+    assert (tmp_path / "done").exists()
+
+
 def test_pages_that_forked_workers_share_count_once_against_the_limit(tmp_path):
     workers = "import os, time\nhoard = b'x' * (60 << 20)\nos.fork()\nos.fork()\ntime.sleep(600)"
     with GuardedOwner([GENERATOR_CPU]) as owner:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,29 +18,16 @@ from rightsizer.schedule import Step, closed_step
 from rightsizer.spec import ServerSpec
 from rightsizer.traffic.driver import LocustTraffic
 
+from tests.certificates import make_certificates
+
 from .conftest import Scripted, serving
 
 pytestmark = pytest.mark.server
 
-SUBJECT_NAME = "subjectAltName=IP:127.0.0.1"
-
-
-def openssl(folder: Path, *arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
 
 @pytest.fixture(scope="module")
 def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """ca.pem, and by it server.pem and client.pem, each with its .key."""
-    folder = tmp_path_factory.mktemp("pem")
-    new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    openssl(folder, "req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.pem",
-            "-subj", "/CN=a test's authority")  # fmt: skip
-    for name in ("server", "client"):
-        openssl(folder, "req", "-x509", *new_key, "-keyout", f"{name}.key", "-out", f"{name}.pem",
-                "-subj", f"/CN={name}", "-addext", SUBJECT_NAME, "-CA", "ca.pem",
-                "-CAkey", "ca.key")  # fmt: skip
-    return folder
+    return make_certificates(tmp_path_factory.mktemp("pem"))
 
 
 @pytest.fixture

@@ -39,6 +39,14 @@ class Missing(Refused):
     """There is no such image, container, network or volume."""
 
 
+class _Client(docker.APIClient):  # type: ignore[misc]
+    """Deaf to proxies and certificates of the environment: those would win over a host's own."""
+
+    def merge_environment_settings(self, *args: Any) -> Any:
+        self.trust_env = False
+        return super().merge_environment_settings(*args)
+
+
 class Stream:
     """Documents as they come, until the engine ends them or another thread closes the stream."""
 
@@ -71,7 +79,7 @@ class Engine:
         """
         self.address = address
         with _translated(address):
-            self._api = docker.APIClient(
+            self._api = _Client(
                 base_url=address,
                 timeout=CALL_S,
                 tls=False if tls is None else _trust(tls),

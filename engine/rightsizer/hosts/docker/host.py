@@ -54,6 +54,7 @@ class DockerHost:
 
         Raises:
             TrialInterrupted: the engine does not answer.
+            EnvironmentFault: it can make no network, or no room for the model.
         """
         launch.trial_dir.mkdir(parents=True, exist_ok=True)
         run = f"rightsizer-{launch.trial_id}-{secrets.token_hex(4)}"
@@ -97,20 +98,20 @@ class DockerHost:
         labels = labels_of(this_process(), run, launch.job_id, launch.trial_id, deadline_s)
         publish_on = self._published_on()
         internal = container.settings.network == "internal" and publish_on is None
+        engine.create_network(run, labels, internal=internal)
+        model = None if launch.model_dir is None else str(launch.model_dir)
+        if launch.model_dir is not None and is_far(self._address):
+            model = volume_with(engine, launch.model_dir, run, container.image_id, labels)
+        request = create_request(
+            container,
+            launch.placement,
+            launch.environment,
+            labels,
+            network=run,
+            model=model,
+            publish_on=publish_on,
+        )
         try:
-            engine.create_network(run, labels, internal=internal)
-            model = None if launch.model_dir is None else str(launch.model_dir)
-            if launch.model_dir is not None and is_far(self._address):
-                model = volume_with(engine, launch.model_dir, run, container.image_id, labels)
-            request = create_request(
-                container,
-                launch.placement,
-                launch.environment,
-                labels,
-                network=run,
-                model=model,
-                publish_on=publish_on,
-            )
             return engine.create(run, request)
         except Missing as error:
             detail = f"image {container.image} is gone since the plan was made: {error}"
@@ -151,13 +152,15 @@ def _removed(engine: Engine, run: str, server: DockerServer | None) -> bool:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """An engine that is gone interrupts the trial: it says nothing about the candidate."""
+    """What goes wrong with the engine itself says nothing about the candidate."""
     try:
         yield
     except EngineGone as error:
         raise TrialInterrupted(Reason.HOST_LOST, str(error)) from None
     except Refused as error:
-        raise EnvironmentFault("the Docker engine refused", str(error)) from None
+        raise EnvironmentFault(
+            "the Docker engine cannot make what a trial needs", str(error)
+        ) from None
 
 
 def _reaper_environment() -> dict[str, str]:

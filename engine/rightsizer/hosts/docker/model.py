@@ -20,7 +20,12 @@ def volume_with(
     """
     engine.create_volume(name, labels)
     mount = {"Type": "volume", "Source": name, "Target": MODEL_DIR}
-    config = {"Image": image_id, "Labels": dict(labels), "HostConfig": {"Mounts": [mount]}}
+    config = {
+        "Image": image_id,
+        "Cmd": ["never run"],
+        "Labels": dict(labels),
+        "HostConfig": {"Mounts": [mount]},
+    }
     carrier = engine.create(f"{name}-model", config)
     with tempfile.TemporaryFile() as file:
         with tarfile.open(fileobj=file, mode="w") as archive:

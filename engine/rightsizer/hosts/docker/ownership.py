@@ -10,6 +10,8 @@ from pathlib import Path
 import psutil
 
 PREFIX = "rightsizer."
+HIDDEN = "hidden"
+"""When a process began that this user may not look at."""
 RUN = f"{PREFIX}run"
 """The label of all that belongs to one server start; nothing without it is ever touched."""
 
@@ -60,7 +62,7 @@ def is_left_behind(
         return False
     there = (labels.get(f"{PREFIX}machine"), labels.get(f"{PREFIX}boot"))
     if there == (here.machine, here.boot):
-        return is_alive[pid] != labels.get(f"{PREFIX}started")
+        return is_alive[pid] not in (labels.get(f"{PREFIX}started"), HIDDEN)
     return now_s > deadline_s
 
 
@@ -75,11 +77,22 @@ def process_start(pid: int) -> str | None:
     """When a process began, None where there is none; a zombie is none."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except FileNotFoundError:
-        return None if os.path.exists("/proc/self") else _start_by_psutil(pid)
-    except OSError:
+    except ProcessLookupError:
         return None
+    except OSError:
+        return _hidden(pid) if os.path.exists("/proc/self") else _start_by_psutil(pid)
     return None if fields[0] in ("Z", "X") else fields[19]  # field 22 of proc_pid_stat(5)
+
+
+def _hidden(pid: int) -> str | None:
+    """The system may show no other user's processes in /proc; a signal tells them from none."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except OSError:
+        return HIDDEN
+    return HIDDEN
 
 
 def _start_by_psutil(pid: int) -> str | None:

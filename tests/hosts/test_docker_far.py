@@ -1,0 +1,92 @@
+"""Engines at tcp:// addresses: theirs is another machine, as far as anybody can tell."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import httpx
+import pytest
+from rightsizer.hosts.docker.host import DockerHost
+from rightsizer.hosts.docker.survey import survey
+from rightsizer.inventory import HostSpec, TlsFiles
+
+from tests.certificates import make_certificates
+from tests.hosts.containers import container_launch, left
+from tests.hosts.images import address, make_image, require_engine
+from tests.hosts.processes import eventually
+from tests.hosts.relay import Relay
+
+pytestmark = pytest.mark.docker
+
+
+@pytest.fixture(scope="module")
+def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_certificates(tmp_path_factory.mktemp("pem"))
+
+
+@pytest.fixture
+def client() -> Iterator[docker.APIClient]:
+    require_engine()
+    with contextlib.closing(docker.APIClient(base_url=address())) as made:
+        yield made
+
+
+def asking_for_certificates(pem: Path) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=pem / "ca.pem")
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(pem / "server.pem", pem / "server.key")
+    return context
+
+
+@pytest.fixture(params=["plain", "tls"])
+def far(request, client, pem) -> Iterator[HostSpec]:
+    """A host whose engine is reached over TCP."""
+    context, files = None, None
+    if request.param == "tls":
+        context = asking_for_certificates(pem)
+        names = {"ca": "ca.pem", "cert": "client.pem", "key": "client.key"}
+        files = TlsFiles(**{key: str(pem / name) for key, name in names.items()})
+    with Relay(socket.create_server(("127.0.0.1", 0)), context) as relay:
+        yield HostSpec(name="far", kind="docker", address=relay.address, tls=files, publish=True)
+
+
+def test_a_model_is_copied_there_and_the_port_is_published(far, tmp_path, client):
+    model = tmp_path / "model"
+    (model / "1").mkdir(parents=True)
+    (model / "1" / "weights").write_text("42")
+    image = client.inspect_image(make_image(client))["Id"]
+    launch = container_launch(tmp_path, image, model_dir=model)
+    with DockerHost(far).start(launch) as server:
+        url = server.endpoint.url
+        assert url.startswith("http://127.0.0.1:")
+        read = "/eval?open('/opt/ml/model/1/weights').read()"
+        assert httpx.get(url + read, trust_env=False).json() == "42"
+        writable = "/eval?__import__('os').access('/opt/ml/model',2)"
+        assert httpx.get(url + writable, trust_env=False).json() is False
+        assert eventually(lambda: len(server.usage()) >= 2)
+        assert len(left(client, launch.job_id)) == 3  # container, network and volume
+    assert left(client, launch.job_id) == []
+
+
+def test_it_is_asked_what_it_has(far, client):
+    image = make_image(client)
+    facts = survey(far, [image, "no/such:1"])
+    assert facts.fault == ""
+    assert facts.cpu_count == client.info()["NCPU"]
+    assert set(facts.images) == {image}
+
+
+def test_without_the_certificate_it_asks_for_it_is_told_in_one_line(client, pem):
+    context = asking_for_certificates(pem)
+    missing = TlsFiles(ca=str(pem / "ca.pem"), cert=str(pem / "no.pem"), key=str(pem / "no.key"))
+    with Relay(socket.create_server(("127.0.0.1", 0)), context) as relay:
+        for files in (None, missing):
+            host = HostSpec(name="far", kind="docker", address=relay.address, tls=files)
+            facts = survey(host, [])
+            assert facts.fault.startswith("host far: no Docker engine answers at tcp://127.0.0.1")
+            assert "\n" not in facts.fault
