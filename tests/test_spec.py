@@ -508,6 +508,9 @@ def test_saturate_takes_no_latency_limit(refusals):
         ('{command: ["{port}"], url: "http://a/"}',
          "server.url: url excludes command and image; keep one"),
         ('{image: a, url: "http://a/"}', "server.url: url excludes command and image; keep one"),
+        # what a container may do, without one
+        ('{command: ["{port}"], container: {writable_root: true}}',
+         "server.container: container belongs to image; remove it"),
         # hooks without the url they belong to
         ('{command: ["{port}"], hooks: {before_trial: [x]}}',
          "server.hooks: hooks belong to url; remove them"),

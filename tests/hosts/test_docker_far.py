@@ -1,10 +1,13 @@
-"""Engines at tcp:// addresses: theirs is another machine, as far as anybody can tell."""
+"""Engines at tcp:// and ssh:// addresses: theirs is another machine, as far as anybody can tell."""
 
 from __future__ import annotations
 
 import contextlib
+import gc
+import os
 import socket
 import ssl
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,10 +46,32 @@ def asking_for_certificates(pem: Path) -> ssl.SSLContext:
     return context
 
 
-@pytest.fixture(params=["plain", "tls"])
+@pytest.fixture
+def ssh(tmp_path, monkeypatch) -> HostSpec:
+    """A host reached by a program called ssh, which here stays on this machine."""
+    pytest.importorskip("paramiko", reason="the SDK wants it for ssh:// addresses")
+    program = tmp_path / "bin" / "ssh"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\nexec docker -H {address()} system dial-stdio\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    return HostSpec(name="far", kind="docker", address="ssh://ops@127.0.0.1", publish=True)
+
+
+# The SDK leaves its ssh processes to the garbage collector.
+LEAVES_SSH = pytest.mark.filterwarnings("ignore::ResourceWarning")
+
+
+@pytest.fixture(params=["plain", "tls", pytest.param("ssh", marks=LEAVES_SSH)])
 def far(request, client, pem) -> Iterator[HostSpec]:
-    """A host whose engine is reached over TCP."""
+    """A host whose engine is reached over TCP, or by ssh."""
     context, files = None, None
+    if request.param == "ssh":
+        yield request.getfixturevalue("ssh")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
+        return
     if request.param == "tls":
         context = asking_for_certificates(pem)
         names = {"ca": "ca.pem", "cert": "client.pem", "key": "client.key"}

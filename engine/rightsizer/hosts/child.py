@@ -3,6 +3,7 @@ life."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -70,6 +71,20 @@ def start_child(
     # Popen must not reap it: the guardian does, with its CPU time.
     child.returncode = 0
     return child.pid
+
+
+def run_to_end(argv: Sequence[str], environment: Mapping[str, str], within_s: float) -> None:
+    """Run a program silently and wait for it, whatever becomes of it."""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        subprocess.run(
+            argv,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=within_s,
+            check=False,
+        )
 
 
 def _prctl(option: int, value: int) -> None:

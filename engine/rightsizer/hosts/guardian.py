@@ -19,7 +19,6 @@ import os
 import selectors
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections import deque
@@ -28,7 +27,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rightsizer.hosts.child import Refused, adopt_orphans, start_child
+from rightsizer.hosts.child import Refused, adopt_orphans, run_to_end, start_child
 from rightsizer.hosts.logs import LogPipe
 from rightsizer.hosts.meter import Meter
 from rightsizer.hosts.signals import forget_signals, wake_on_signals
@@ -97,23 +96,9 @@ class Guardian:
             for child in self._children.values():
                 self._pump(child.log, DRAIN_BYTES)
                 child.log.close()
-            self._run_on_loss()
-
-    def _run_on_loss(self) -> None:
-        """What the engine would have done itself: a container is no process of ours to end."""
-        if self._on_loss is None:
-            return
-        argv, environment = self._on_loss
-        with contextlib.suppress(OSError, subprocess.SubprocessError):
-            subprocess.run(
-                argv,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                timeout=ON_LOSS_S,
-                check=False,
-            )
+            if self._on_loss is not None:
+                # A container is no process of ours to end.
+                run_to_end(*self._on_loss, ON_LOSS_S)
 
     def _on_signal(self, number: int, frame: object) -> None:
         if number != signal.SIGCHLD:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from types import TracebackType
 from typing import IO, Any
 
@@ -59,9 +60,12 @@ class Stream:
                 yield json.loads(line)
 
     def close(self) -> None:
-        """Wake the reader; over ssh it wakes only when the engine says something."""
-        with contextlib.suppress(Exception):  # broken already, or of a kind that cannot
+        """Wake the reader; the stream may be broken already."""
+        with contextlib.suppress(Exception):
             CancellableStream(iter(()), self._response).close()
+            return
+        with contextlib.suppress(Exception):  # by ssh the SDK cannot, but its process ends
+            self._response.raw._fp.fp.channel.proc.terminate()
 
 
 class Engine:
@@ -78,6 +82,8 @@ class Engine:
             EngineGone: nobody answers there.
         """
         self.address = address
+        if address.startswith("ssh:") and find_spec("paramiko") is None:
+            raise EngineGone(f"{address} needs paramiko; pip install 'rightsizer[ssh]'")
         with _translated(address):
             self._api = _Client(
                 base_url=address,

@@ -38,23 +38,18 @@ def create_request(
         model: a folder of the engine's machine, or a volume's name; mounted read-only.
         publish_on: the address on the engine's machine where its port appears; None: nowhere.
     """
-    port = f"{container.port}/tcp"
     return {
         "Image": container.image_id,
         "Cmd": None if container.command is None else list(container.command),
         "Env": [f"{name}={value}" for name, value in environment.items()],
         "User": container.settings.user or "",
         "Labels": dict(labels),
-        "ExposedPorts": {port: {}},
+        "ExposedPorts": {f"{container.port}/tcp": {}},
         "Healthcheck": {"Test": ["NONE"]},  # ours is the protocol's; its would cost CPU
         "HostConfig": {
             **_limits(container, placement),
             **_privileges(container),
-            "NetworkMode": network,
-            "Dns": [NO_NAME_SERVER] if container.settings.network == "internal" else [],
-            "PortBindings": (
-                {} if publish_on is None else {port: [{"HostIp": publish_on, "HostPort": ""}]}
-            ),
+            **_network(container, network, publish_on),
             "Mounts": [] if model is None else [_mount(model)],
             "LogConfig": {
                 "Type": "json-file",
@@ -64,6 +59,15 @@ def create_request(
             "RestartPolicy": {"Name": "no"},
             "AutoRemove": False,  # its last words would go with it
         },
+    }
+
+
+def _network(container: Container, network: str, publish_on: str | None) -> dict[str, Any]:
+    place = [{"HostIp": publish_on, "HostPort": ""}]
+    return {
+        "NetworkMode": network,
+        "Dns": [NO_NAME_SERVER] if container.settings.network == "internal" else [],
+        "PortBindings": {} if publish_on is None else {f"{container.port}/tcp": place},
     }
 
 
