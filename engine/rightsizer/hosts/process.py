@@ -15,14 +15,13 @@ from rightsizer.hosts.hooks import hooks
 from rightsizer.hosts.logs import tail
 from rightsizer.hosts.owner import GuardedOwner, SpawnRefused
 from rightsizer.hosts.ports import LOOPBACK, free_port, require_free, require_own
-from rightsizer.hosts.readiness import Readiness
+from rightsizer.hosts.readiness import until_ready
 from rightsizer.hosts.tree import descendants
 from rightsizer.inventory import HostSpec
 from rightsizer.placeholders import fill, names_in
 
 PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR")
 STOP_GRACE_S = 5.0
-POLL_S = 0.05
 
 
 class ProcessHost:
@@ -93,17 +92,14 @@ class ProcessServer:
     def wait_ready(self, tick: Callable[[], None]) -> None:
         """Until it answers; raises TrialFailed when it ends first, or takes too long."""
         ended_first = "the server ended before it was ready"
-        launch = self._launch
-        with Readiness(self._endpoint.url, launch.ready_path, launch.tls) as readiness:
-            while True:
-                tick()
-                self._check(Reason.EXITED_AT_START, ended_first)
-                if readiness.wait(POLL_S):
-                    break
-                if time.monotonic() - self._begin_s > self._launch.ready_timeout_s:
-                    detail = self._never_ready(readiness.why_not)
-                    raise TrialFailed(Reason.NEVER_READY, detail, self.log_tail())
-        self.ready_s = readiness.since_s - self._begin_s
+
+        def look() -> None:
+            tick()
+            self._check(Reason.EXITED_AT_START, ended_first)
+
+        self.ready_s = until_ready(
+            self._launch, self._endpoint.url, self._begin_s, look, self.log_tail
+        )
         if self._port is not None:
             self._check(Reason.EXITED_AT_START, ended_first)
             # All the guardian's descendants: a daemon has left the tree and is its child now.
@@ -119,11 +115,6 @@ class ProcessServer:
         ended = self._owner.exited(SERVER)
         if ended is not None:
             raise TrialFailed(reason, f"{what}: {ended}", self.log_tail())
-
-    def _never_ready(self, why_not: str) -> str:
-        path, url = self._launch.ready_path, self._endpoint.url
-        wanted = f"{url} accepted no connection" if path is None else f"GET {path} did not turn 200"
-        return f"{wanted} within {self._launch.ready_timeout_s:g} s; last: {why_not}"
 
 
 def _environment(own: Mapping[str, str]) -> dict[str, str]:

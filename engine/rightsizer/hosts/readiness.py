@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 
+from rightsizer.errors import Reason, TrialFailed
+from rightsizer.hosts.base import Launch
 from rightsizer.hosts.control import why_not_ready
 from rightsizer.hosts.trust import Tls
 
@@ -13,6 +16,36 @@ REPLY_S = 5.0
 """What one question may take: a server that is loading answers late."""
 POLL_S = 0.05
 POLL_MAX_S = 0.25
+
+
+def until_ready(
+    launch: Launch,
+    url: str,
+    begin_s: float,
+    look: Callable[[], None],
+    log_tail: Callable[[], str],
+    poll_s: float = POLL_S,
+) -> float:
+    """Wait for a server that began at `begin_s` (monotonic clock); seconds until it was ready.
+
+    `look` is called every `poll_s`; what it raises ends the wait.
+
+    Raises:
+        TrialFailed: it takes longer than it may.
+    """
+    with Readiness(url, launch.ready_path, launch.tls) as readiness:
+        while True:
+            look()
+            if readiness.wait(poll_s):
+                return readiness.since_s - begin_s
+            if time.monotonic() - begin_s > launch.ready_timeout_s:
+                path = launch.ready_path
+                wanted = f"GET {path} did not turn 200"
+                if path is None:
+                    wanted = f"{url} accepted no connection"
+                within = f"within {launch.ready_timeout_s:g} s"
+                detail = f"{wanted} {within}; last: {readiness.why_not}"
+                raise TrialFailed(Reason.NEVER_READY, detail, log_tail())
 
 
 class Readiness:

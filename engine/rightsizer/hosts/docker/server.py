@@ -15,7 +15,7 @@ from rightsizer.hosts.docker.watch import Watch
 from rightsizer.hosts.logs import BoundedLog, Redactor
 from rightsizer.hosts.owner import GuardedOwner
 from rightsizer.hosts.ports import LOOPBACK
-from rightsizer.hosts.readiness import Readiness
+from rightsizer.hosts.readiness import until_ready
 
 POLL_S = 0.1
 LATE_NEWS_S = 0.5
@@ -91,17 +91,14 @@ class DockerServer:
 
     def wait_ready(self, tick: Callable[[], None]) -> None:
         """Until it answers; raises TrialFailed when it ends first, or takes too long."""
-        launch = self._launch
-        with Readiness(self._endpoint.url, launch.ready_path) as readiness:
-            while True:
-                tick()
-                self._check(before_ready=True)
-                if readiness.wait(POLL_S):
-                    break
-                if time.monotonic() - self._begin_s > launch.ready_timeout_s:
-                    detail = self._never_ready(readiness.why_not)
-                    raise TrialFailed(Reason.NEVER_READY, detail, self.log_tail())
-        self.ready_s = readiness.since_s - self._begin_s
+
+        def look() -> None:
+            tick()
+            self._check(before_ready=True)
+
+        self.ready_s = until_ready(
+            self._launch, self._endpoint.url, self._begin_s, look, self.log_tail, POLL_S
+        )
 
     def end(self, grace_s: int) -> None:
         """Stop the container and keep its log; raises Refused, EngineGone."""
@@ -153,8 +150,3 @@ class DockerServer:
         said = self._engine.log(self._container, lines)
         masked = redactor.feed(said) + redactor.flush()
         return "\n".join(masked.decode("utf-8", "replace").splitlines()[-lines:])
-
-    def _never_ready(self, why_not: str) -> str:
-        path, url = self._launch.ready_path, self._endpoint.url
-        wanted = f"{url} accepted no connection" if path is None else f"GET {path} did not turn 200"
-        return f"{wanted} within {self._launch.ready_timeout_s:g} s; last: {why_not}"
