@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from rightsizer.catalog import Catalog, MachineSize, load_catalog
-from rightsizer.containers import EngineFacts
+from rightsizer.containers import EngineFacts, ImageFacts
 from rightsizer.errors import EnvironmentFault, ExitCode, ProblemsError
 from rightsizer.inventory import THIS_MACHINE, HostSpec, Machine, Provided
 from rightsizer.plan import Candidate, Plan, expand, make_plan, require_runnable
@@ -241,6 +241,25 @@ def test_a_process_host_runs_commands_and_not_images(server, candidate, runs):
     assert [len(plan.trials), len(plan.refused)] == ([1, 0] if runs else [0, 1])
     for refused in plan.refused:
         assert refused.why.startswith("an image needs a docker host")
+
+
+def test_candidates_of_their_own_image_are_told_apart_by_it():
+    assert Candidate("1", "local.1cpu", {}, image="a:1").label == "local.1cpu [a:1]"
+    both = Candidate("1", "local.1cpu", {}, command=("serve", "x"), image="a:1")
+    assert both.own_server == ("a:1", "serve", "x")
+    assert Candidate("1", "local.1cpu", {}).own_server is None
+
+
+def test_a_docker_host_runs_images_and_an_image_goes_past_a_process_host():
+    engine = EngineFacts(
+        "unix:///d.sock", 8, 16 * BYTES_PER_GIB, "x86_64", {"a:1": ImageFacts("sha256:1", "amd64")}
+    )
+    hosts = (THIS_MACHINE, HostSpec(name="rack", kind="docker"))
+    spec = job({"instance_type": "local.1cpu"}, server={"image": "a:1", "protocol": "sagemaker"})
+    (trial,) = plan_of(spec, hosts, engines={"rack": engine}).trials
+    assert trial.host.name == "rack"
+    assert trial.container is not None
+    assert (trial.container.image, trial.container.image_id) == ("a:1", "sha256:1")
 
 
 def test_cpus_that_other_jobs_hold_are_not_planned():

@@ -271,7 +271,10 @@ def _launch(
 
 def _refuse_changes(stored: StoredJob, prepared: Prepared) -> None:
     before = dict(stored.inputs["digests"])
-    changed = [name for name, digest in prepared.digests.items() if before.get(name) != digest]
+    # An image that was missing then, and is there now, brings back the candidates it kept out.
+    changed = [
+        name for name, digest in prepared.digests.items() if before.get(name, digest) != digest
+    ]
     if changed:
         what = f"{', '.join(changed)} of {stored.id} changed since it was started"
         raise InputError(what, "its trials would not be comparable", "start a new job")

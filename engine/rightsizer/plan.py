@@ -36,8 +36,13 @@ class Candidate:
     def label(self) -> str:
         """`local.1cpu OMP_NUM_THREADS=1`."""
         variables = " ".join(f"{key}={value}" for key, value in self.environment.items())
-        own = f" [{' '.join(self.command)}]" if self.command else ""
+        own = f" [{' '.join(self.own_server)}]" if self.own_server else ""
         return f"{self.instance_type} {variables}".strip() + own
+
+    @property
+    def own_server(self) -> tuple[str, ...] | None:
+        """What it brings instead of the job's server: image and command, as far as given."""
+        return (*([self.image] if self.image else []), *(self.command or ())) or None
 
 
 @dataclass(frozen=True)

@@ -182,7 +182,7 @@ def _recommendation(
         trial_id=trial.id,
         instance_type=trial.candidate.instance_type,
         environment=trial.candidate.environment,
-        command=trial.candidate.command,
+        command=trial.candidate.own_server,
         basis=figures.basis,
         provenance="native" if placement is None else placement.provenance,
         max_invocations_per_min=maximum,
@@ -258,7 +258,7 @@ def _rejection(trial: TrialRecord) -> Rejection:
         candidate.environment,
         reason,
         detail,
-        candidate.command,
+        candidate.own_server,
         trial.log_tail,
     )
 

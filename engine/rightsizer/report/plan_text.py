@@ -133,14 +133,14 @@ def _relaxation(told: str) -> Entry:
 
 
 def _label(candidate: Candidate) -> str:
-    return label(candidate.instance_type, candidate.environment, candidate.command)
+    return label(candidate.instance_type, candidate.environment, candidate.own_server)
 
 
 def _trial_cells(trial: PlannedTrial) -> list[str]:
     candidate, placement = trial.candidate, trial.placement
     return [
         candidate.instance_type,
-        "\n".join([*variables(candidate.environment), *own_command(candidate.command)]),
+        "\n".join([*variables(candidate.environment), *own_command(candidate.own_server)]),
         trial.host.name,
         format_cpus(placement.server_cpus),
         format_cpus(placement.generator_cpus),

@@ -214,4 +214,4 @@ def _log(job: Job, trial: TrialRecord) -> str:
 
 def _name(trial: TrialRecord) -> str:
     candidate = trial.candidate
-    return label(candidate.instance_type, candidate.environment, candidate.command)
+    return label(candidate.instance_type, candidate.environment, candidate.own_server)
