@@ -124,6 +124,19 @@ def test_nothing_is_left_within_ten_seconds_of_a_kill_9(tmp_path, write_job, cli
         client.remove_container(other, force=True)
 
 
+def test_three_interrupts_leave_nothing(tmp_path, write_job, client):
+    before = ours(client)
+    with start("run", write_job(duration_s=30, words='"stubborn"')) as process:
+        wait_for_line(process, "server ready")
+        for _ in range(3):
+            os.kill(process.pid, signal.SIGINT)
+            time.sleep(0.1)
+        process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert eventually_only(client, before, 10.0) == set()
+    assert wait_until_none(tmp_path, 10.0) == []
+
+
 def test_a_living_engines_container_survives_the_death_of_another(
     tmp_path, write_job, client, monkeypatch
 ):

@@ -76,7 +76,8 @@ class DockerHost:
                 yield server
             finally:
                 if _removed(engine, run, server):
-                    owner.on_loss(None, {})
+                    with contextlib.suppress(TrialInterrupted):  # nothing is left for it to do
+                        owner.on_loss(None, {})
 
     @contextmanager
     def _connected(self) -> Iterator[Engine]:
