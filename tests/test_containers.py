@@ -116,6 +116,15 @@ def test_without_an_image_or_one_port_there_is_no_container():
     assert said == "image mine:1 exposes 8500, 8501; say with server.port which one to use"
 
 
+def test_an_image_that_does_not_say_what_to_run_needs_a_command():
+    silent = {"mine:1": ImageFacts("sha256:1", "amd64", (80,), has_command=False)}
+    engine = EngineFacts("unix:///d.sock", 2, 1, "x86_64", silent)
+    said = refused(found, server(image="mine:1"), None, None, engine)
+    assert said == "image mine:1 does not say what to run; give server.command"
+    spec = server(image="mine:1", command=("x", "{port}"))
+    assert found(spec, engine=engine).command == ("x", "8080")
+
+
 def test_an_engine_that_did_not_answer_is_the_reason():
     down = EngineFacts("unix:///d.sock", fault="host rack: no Docker engine answers")
     assert refused(found, server(image="mine:1"), None, None, down) == down.fault

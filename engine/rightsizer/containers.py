@@ -32,6 +32,8 @@ class ImageFacts:
     architecture: str
     ports: tuple[int, ...] = ()
     """Those it says it listens on."""
+    has_command: bool = True
+    """Whether it says what to run."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,8 @@ def container_of(
     command = own_command or (None if own_image else server.command)
     if server.protocol == "sagemaker" and not own_command:
         command = SAGEMAKER_COMMAND
+    if command is None and not facts.has_command:
+        raise NotRunnable(f"image {image} does not say what to run; give server.command")
     port = _port(server, command, image, facts)
     values = {"python": PYTHON, "port": str(port), "model_dir": MODEL_DIR}
     words = None if command is None else tuple(fill(word, values) for word in command)

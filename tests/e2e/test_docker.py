@@ -16,7 +16,7 @@ import docker
 import pytest
 from rightsizer.hosts.docker.ownership import RUN
 
-from tests.hosts.images import address, make_image, require_engine
+from tests.hosts.images import address, load_foreign_image, make_image, require_engine
 
 from .conftest import command, wait_until_none
 from .test_lifecycle import start, wait_for_line
@@ -222,6 +222,17 @@ def test_a_candidate_that_cannot_run_is_told_before_anything_starts(
         assert done.returncode == 4
         assert said.format(address=address()) in done.stderr
         assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_image_for_another_processor_is_told_before_anything_starts(
+    write_job, rightsizer, client
+):
+    load_foreign_image(client, "rightsizer-test/foreign:1")
+    done = rightsizer("run", write_job(image="rightsizer-test/foreign:1"))
+    assert done.returncode == 4
+    assert "image rightsizer-test/foreign:1 is for s390x" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    client.remove_image("rightsizer-test/foreign:1")
 
 
 @pytest.mark.parametrize(

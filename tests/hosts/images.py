@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import io
+import json
 import os
 import re
 import socket
@@ -70,6 +72,32 @@ def make_image(client: docker.APIClient) -> str:
         file.seek(0)
         client.import_image_from_data(file.read(), repository=REPOSITORY, tag=tag)
     return name
+
+
+def load_foreign_image(client: docker.APIClient, name: str) -> None:
+    """An empty image that says it is for a processor that this machine has not."""
+    with io.BytesIO() as layer:
+        tarfile.open(fileobj=layer, mode="w").close()
+        content = layer.getvalue()
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    config = {
+        "architecture": "s390x",
+        "os": "linux",
+        "config": {"Cmd": ["/x"], "ExposedPorts": {"80/tcp": {}}},
+        "rootfs": {"type": "layers", "diff_ids": [digest]},
+    }
+    manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
+    with io.BytesIO() as file:
+        with tarfile.open(fileobj=file, mode="w") as archive:
+            for path, data in (
+                ("layer.tar", content),
+                ("config.json", json.dumps(config).encode()),
+                ("manifest.json", json.dumps(manifest).encode()),
+            ):
+                info = tarfile.TarInfo(path)
+                info.size = len(data)
+                archive.addfile(info, io.BytesIO(data))
+        list(client.load_image(file.getvalue()))
 
 
 def _add_folder(archive: tarfile.TarFile, name: str) -> None:

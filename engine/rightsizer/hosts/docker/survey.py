@@ -52,6 +52,12 @@ def _image(engine: Engine, name: str) -> ImageFacts | None:
         found = engine.image(name)
     except Missing:
         return None
-    exposed: dict[str, Any] = (found.get("Config") or {}).get("ExposedPorts") or {}
+    config: dict[str, Any] = found.get("Config") or {}
+    exposed: dict[str, Any] = config.get("ExposedPorts") or {}
     ports = sorted(int(port.partition("/")[0]) for port in exposed if not port.endswith("/udp"))
-    return ImageFacts(str(found["Id"]), str(found["Architecture"]), tuple(ports))
+    return ImageFacts(
+        id=str(found["Id"]),
+        architecture=str(found["Architecture"]),
+        ports=tuple(ports),
+        has_command=bool(config.get("Cmd") or config.get("Entrypoint")),
+    )
