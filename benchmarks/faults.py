@@ -145,7 +145,7 @@ def slipping(rng: Random) -> Fault:
 
 def skipping(rng: Random) -> Fault:
     """A share of the arrivals is never sent, nor told of."""
-    lost = between(rng, 0.4, 0.9)
+    lost = between(rng, 0.3, 0.9)
     return Fault(sends=lambda share, rng: rng.random(len(share)) > lost)
 
 
