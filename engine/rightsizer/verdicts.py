@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
+from rightsizer.analysis.consistency import UNSTEADY
 from rightsizer.analysis.figures import Doubt, Severity, StepFigures, TrialFigures
 from rightsizer.errors import Reason, TrialState
 from rightsizer.spec import LimitSpec
@@ -83,7 +84,7 @@ def verdict_of(record: TrialRecord, *, has_maximum: bool) -> Verdict:
         return "invalid"
     if figures.max_invocations_per_min is not None:
         # A maximum rests on several steps; of one load a drift leaves no number that describes it.
-        drifts = any(doubt.code == _UNSTEADY for step in judged for doubt in step.doubts)
+        drifts = any(doubt.code in UNSTEADY for step in judged for doubt in step.doubts)
         return "no-steady-state" if drifts and not has_maximum else "valid"
     if not any(step.is_within for step in judged):
         return "limit-unmet"
@@ -103,8 +104,9 @@ def measurement_doubts(
     if verdict != "valid":
         # Those on a maximum's own step are among the figures' doubts.
         on_steps = [doubt for step in record.steps for doubt in step.doubts]
-        if verdict == _UNSTEADY:
-            found += [replace(d, severity="blocks") for d in on_steps if d.code == _UNSTEADY]
+        if verdict == _UNSTEADY and figures is not None:
+            found += [d for d in figures.doubts if d.code == _UNSTEADY and d.severity == "blocks"]
+            found += [replace(d, severity="blocks") for d in on_steps if d.code in UNSTEADY]
         found += [d for weight in ("blocks", "weakens") for d in on_steps if d.severity == weight]
     if figures is not None:
         # Of the floor the limit's own doubt speaks, from more than the probes.

@@ -11,7 +11,8 @@ from rightsizer.spec import LimitSpec
 from rightsizer.units import significant
 
 UNSTEADY = frozenset({"no-steady-state", "not-keeping-up"})
-DISAGREES_RATIO = 0.12
+"""Doubts on a step by which it has no level that a figure could stand for."""
+DISAGREES_RATIO = 0.1
 """A maximum may move by so much when the unsteady steps are left out: about its own error."""
 SLOWER_DEVIATES = 2.5
 """More over the limit at a lower rate than at a higher one: chance does it in one pair in 200."""
