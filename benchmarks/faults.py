@@ -31,6 +31,8 @@ class Kind:
     busy: float = 0.6
     """Of the rate's server."""
     throttles_server: bool = False
+    shows: bool = True
+    """Whether the struck step tells by itself; else the steps together must."""
     variant: str = ""
     """What tells kinds of one code apart."""
 
@@ -53,8 +55,10 @@ class Once:
         return self._left < 0
 
 
-def planted(kind: Kind, rng: Random) -> Fault:
-    """A fault of the kind, somewhere in the measurement."""
+def planted(kind: Kind, rng: Random, lasting: bool = False) -> Fault:
+    """A fault of the kind, somewhere in the measurement; or in all steps of its mode."""
+    if lasting:
+        return replace(kind.plant(rng), strikes=lambda step, number: step.mode == kind.mode)
     searched = kind.traffic == "search" and kind.mode == "open"
     after = int(rng.integers(FIRST_OPEN_STEPS)) if searched else 0
     mode = "closed" if kind.traffic == "users" else kind.mode
@@ -145,7 +149,7 @@ def slipping(rng: Random) -> Fault:
 
 def skipping(rng: Random) -> Fault:
     """A share of the arrivals is never sent, nor told of."""
-    lost = between(rng, 0.4, 0.9)
+    lost = between(rng, 0.3, 0.9)
     return Fault(sends=lambda share, rng: rng.random(len(share)) > lost)
 
 
@@ -276,4 +280,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("no-steady-state", shifting, traffic="rate", variant="a step"),
     Kind("no-steady-state", trending, traffic="rate", variant="a trend"),
     Kind("warm-up-cut", warming, traffic="rate"),
+    Kind("no-steady-state", shifting, shows=False, variant="one step"),
+    Kind("no-steady-state", warming, shows=False, variant="one head"),
+    Kind("not-keeping-up", overloaded, shows=False, variant="one step"),
 )

@@ -81,6 +81,10 @@ def test_the_verdict_follows_from_the_trials_end_and_its_steps(made, verdict):
         ("generator-starved", "generator-limited"),
         ("schedule-slip", "generator-limited"),
         ("off-schedule", "generator-limited"),
+        ("event-loop-lag", "generator-limited"),
+        ("generator-throttled", "generator-limited"),
+        ("generator-dropped", "generator-limited"),
+        ("server-away", "invalid"),
         ("clock-gap", "invalid"),
         ("noisy-host", "invalid"),
         ("worker-lost", "invalid"),
@@ -90,6 +94,27 @@ def test_whose_fault_an_invalid_step_is_decides_the_verdict(code, verdict):
     made = record(replace(LIMITED, doubts=(Doubt(code, "blocks", "it did"),)), maximum=None)
     assert verdict_of(made, has_maximum=True) == verdict
     assert found_on(made)[0].code == code
+
+
+def test_an_invalid_step_beside_one_that_holds_explains_why_there_is_no_maximum():
+    made = record(WITHIN, LIMITED, maximum=None)
+    assert verdict_of(made, has_maximum=True) == "generator-limited"
+
+
+def test_a_maximum_that_rests_on_unsteady_steps_is_none_and_says_so_first():
+    rests = Doubt("no-steady-state", "blocks", "at 40/s the server was slow")
+    few = Doubt("too-few-samples", "weakens", "few")
+    made = record(replace(WITHIN, doubts=(few,)), found=(rests,))
+    assert verdict_of(made, has_maximum=True) == "no-steady-state"
+    assert found_on(made)[0].message == "at 40/s the server was slow"
+
+
+def test_a_rate_that_the_server_does_not_keep_up_with_has_no_steady_state():
+    behind = Doubt("not-keeping-up", "weakens", "the server answered 80 %")
+    made = record(replace(WITHIN, doubts=(behind,)))
+    assert verdict_of(made, has_maximum=False) == "no-steady-state"
+    first = found_on(made, has_maximum=False)[0]
+    assert (first.code, first.severity) == ("not-keeping-up", "blocks")
 
 
 def test_of_a_drift_at_one_load_no_number_stands_and_of_one_under_a_maximum_it_does():

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
+from rightsizer.analysis.consistency import UNSTEADY
 from rightsizer.analysis.figures import Doubt, Severity, StepFigures, TrialFigures
 from rightsizer.errors import Reason, TrialState
 from rightsizer.spec import LimitSpec
@@ -22,6 +23,9 @@ _BY_DOUBT: Mapping[str, Verdict] = {
     "generator-limited": "generator-limited",
     "generator-starved": "generator-limited",
     "generator-paused": "generator-limited",
+    "generator-throttled": "generator-limited",
+    "generator-dropped": "generator-limited",
+    "event-loop-lag": "generator-limited",
     "schedule-slip": "generator-limited",
     "off-schedule": "generator-limited",
     _UNSTEADY: "no-steady-state",
@@ -69,9 +73,9 @@ def verdict_of(record: TrialRecord, *, has_maximum: bool) -> Verdict:
     blocking = _codes(figures.doubts)
     if not judged:
         blocking |= _codes(doubt for step in record.steps for doubt in step.doubts)
-    for code, verdict in _BY_DOUBT.items():
-        if code in blocking:
-            return verdict
+    said = _by_doubt(blocking)
+    if said is not None:
+        return said
     if not judged or record.requests.succeeded == 0:
         return "invalid"
     if _BELOW_FLOOR in blocking:
@@ -80,10 +84,13 @@ def verdict_of(record: TrialRecord, *, has_maximum: bool) -> Verdict:
         return "invalid"
     if figures.max_invocations_per_min is not None:
         # A maximum rests on several steps; of one load a drift leaves no number that describes it.
-        drifts = any(doubt.code == _UNSTEADY for step in judged for doubt in step.doubts)
+        drifts = any(doubt.code in UNSTEADY for step in judged for doubt in step.doubts)
         return "no-steady-state" if drifts and not has_maximum else "valid"
+    if not any(step.is_within for step in judged):
+        return "limit-unmet"
     # One that holds the limit, and yet no maximum: there was too little to claim one.
-    return "invalid" if any(step.is_within for step in judged) else "limit-unmet"
+    lost = _codes(doubt for step in record.steps for doubt in step.doubts)
+    return _by_doubt(lost) or "invalid"
 
 
 def measurement_doubts(
@@ -97,8 +104,9 @@ def measurement_doubts(
     if verdict != "valid":
         # Those on a maximum's own step are among the figures' doubts.
         on_steps = [doubt for step in record.steps for doubt in step.doubts]
-        if verdict == _UNSTEADY:
-            found += [replace(d, severity="blocks") for d in on_steps if d.code == _UNSTEADY]
+        if verdict == _UNSTEADY and figures is not None:
+            found += [d for d in figures.doubts if d.code == _UNSTEADY and d.severity == "blocks"]
+            found += [replace(d, severity="blocks") for d in on_steps if d.code in UNSTEADY]
         found += [d for weight in ("blocks", "weakens") for d in on_steps if d.severity == weight]
     if figures is not None:
         # Of the floor the limit's own doubt speaks, from more than the probes.
@@ -116,6 +124,11 @@ def _ended_badly(record: TrialRecord, figures: TrialFigures) -> bool:
         # Errors after steps that held: the server broke, and what it gave before is no maximum.
         return figures.max_invocations_per_min is not None
     return True
+
+
+def _by_doubt(codes: set[str]) -> Verdict | None:
+    """The verdict of the first doubt that says it all."""
+    return next((verdict for code, verdict in _BY_DOUBT.items() if code in codes), None)
 
 
 def _codes(doubts: Iterable[Doubt]) -> set[str]:

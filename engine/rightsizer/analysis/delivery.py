@@ -23,8 +23,8 @@ LATE_WEAKENS_RATIO, LATE_BLOCKS_RATIO = 0.05, 0.25
 """Of the median latency: being late matters by what it adds to that. The loop of a generator on a
 CPU of its own is late by under 2 ms."""
 LITTLE_RATIO = 0.95
-COUNT_DEVIATES = 5.0
-"""One clean step in a million is as far off its schedule."""
+COUNT_DEVIATES = 4.0
+"""One clean step in 16,000 is as far off its schedule."""
 DROPS_WEAKEN_RATIO, DROPS_BLOCK_RATIO = 0.001, 0.005
 """Of the arrivals. A step that ends while the dispatcher is behind may owe a handful; five in a
 thousand are half of what the error limit usually allows."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rightsizer.analysis import doubts
+from rightsizer.analysis.consistency import unsteady_doubts
 from rightsizer.analysis.figures import (
     Basis,
     CurvePoint,
@@ -75,6 +76,7 @@ def judge_trial(
     if setting.traffic_type == "search" and basis == "open":
         maximum, searched = open_maximum(steps, limit)
         found += searched
+        found += unsteady_doubts(steps, maximum, limit)
     else:
         maximum = _best_level(steps, setting)
     best = None if maximum is None else maximum.at
