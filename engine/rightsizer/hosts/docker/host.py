@@ -71,7 +71,7 @@ class DockerHost:
                     container = self._create(engine, launch, run)
                     server = DockerServer(owner, engine, launch, container)
                     _begin(server)
-                    server.locate(run, self._published_on())
+                    server.locate(run, published=self._spec.publish)
                 server.wait_ready(tick)
                 yield server
             finally:

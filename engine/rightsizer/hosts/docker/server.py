@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -68,23 +69,15 @@ class DockerServer:
         self._begin_s = time.monotonic()
         self._engine.start(self._container)
 
-    def locate(self, network: str, published_on: str | None) -> None:
+    def locate(self, network: str, *, published: bool) -> None:
         """Learn where it can be reached; raises TrialFailed where it has ended before."""
-        assert self._launch.container is not None
-        port = self._launch.container.port
         deadline_s = time.monotonic() + ADDRESS_S
         while time.monotonic() < deadline_s:
             self._check(before_ready=True)
-            found = self._engine.inspect(self._container)["NetworkSettings"]
-            if published_on is None:
-                address = found["Networks"][network]["IPAddress"]
-            else:
-                bound = (found["Ports"] or {}).get(f"{port}/tcp") or [{"HostPort": ""}]
-                far = is_far(self._engine.address)
-                address = host_name(self._engine.address) if far else LOOPBACK
-                port = int(bound[0]["HostPort"] or 0)
-            if address and port:
-                self._endpoint = Endpoint(f"http://{address}:{port}")
+            settings = self._engine.inspect(self._container)["NetworkSettings"]
+            found = self._published(settings) if published else self._inside(settings, network)
+            if found is not None:
+                self._endpoint = Endpoint(f"http://{found}")
                 return
             time.sleep(POLL_S)
         raise TrialInterrupted(Reason.HOST_LOST, "the engine gave the container no address")
@@ -103,16 +96,36 @@ class DockerServer:
     def end(self, grace_s: int) -> None:
         """Stop the container and keep its log; raises Refused, EngineGone."""
         self._engine.stop(self._container, grace_s)
-        log = BoundedLog(self._launch.trial_dir / "server.log")
-        try:
-            log.write(self._log(KEPT_LINES).encode())
-        finally:
+        said = self._log(KEPT_LINES)
+        with contextlib.suppress(OSError):  # a full disk must not keep it from being removed
+            log = BoundedLog(self._launch.trial_dir / "server.log")
+            log.write(said.encode())
             log.close()
 
     def close(self) -> None:
         """End what watches it, once it is removed."""
         if self._watch is not None:
             self._watch.close()
+
+    # -- where it is -----------------------------------------------------------------------------
+
+    @property
+    def _port(self) -> int:
+        assert self._launch.container is not None
+        return self._launch.container.port
+
+    def _inside(self, settings: dict[str, Any], network: str) -> str | None:
+        address = settings["Networks"][network]["IPAddress"]
+        return f"{address}:{self._port}" if address else None
+
+    def _published(self, settings: dict[str, Any]) -> str | None:
+        bound = (settings["Ports"] or {}).get(f"{self._port}/tcp")
+        if not bound:
+            return None
+        engine = self._engine.address
+        machine = host_name(engine) if is_far(engine) else LOOPBACK
+        machine = f"[{machine}]" if ":" in machine else machine
+        return f"{machine}:{bound[0]['HostPort']}"
 
     # -- its state -------------------------------------------------------------------------------
 
