@@ -127,7 +127,7 @@ def positives(bench: Bench, kind: Kind) -> dict[str, Any]:
     missed, verdicts, lasting = [], Counter[str](), Counter[str]()
     once_wrong, lasting_wrong = [], []
     for seed in range(INJECTIONS):
-        measured, steps = _one(bench, kind, seed, lasting=False)
+        measured, steps = faulty(bench, kind, seed, lasting=False)
         verdicts[measured.verdict] += 1
         if not any(doubt.code == kind.code for step in steps for doubt in step.doubts):
             missed.append(seed)
@@ -135,7 +135,7 @@ def positives(bench: Bench, kind: Kind) -> dict[str, Any]:
         if counts and _is_wrong(measured, kind):
             once_wrong.append(seed)
         if kind.traffic == "search" and kind.shows:
-            measured, _ = _one(bench, kind, seed, lasting=True)
+            measured, _ = faulty(bench, kind, seed, lasting=True)
             lasting[measured.verdict] += 1
             if _is_wrong(measured, kind):
                 lasting_wrong.append(seed)
@@ -153,7 +153,7 @@ def positives(bench: Bench, kind: Kind) -> dict[str, Any]:
     }
 
 
-def _one(
+def faulty(
     bench: Bench, kind: Kind, seed: int, *, lasting: bool
 ) -> tuple[Measured, list[StepFigures]]:
     """(a measurement with the fault, the steps that it befell)."""

@@ -102,6 +102,11 @@ def test_excursions_of_a_busy_queue_are_many_in_a_minute(busy):
     assert sum(bool(wander_doubts(queue(busy, seed, 60.0))) for seed in range(50)) == 0
 
 
+def test_levels_wholly_apart_have_figures_that_a_document_can_hold():
+    [doubt] = drift_doubts(np.repeat([1.0, 9.0], 500))
+    assert np.isfinite(doubt.figures["value"])
+
+
 @pytest.mark.parametrize("latency", [[], [1.0], [5.0] * 400])
 def test_windows_that_hold_nothing_to_compare_keep_their_level(latency):
     assert not level_shift(np.array(latency)).is_real

@@ -57,10 +57,12 @@ def away_doubts(samples: Samples, mode: Basis, health: Health) -> list[Doubt]:
     Either connections fail several times in a row, in a step that has answers as well; or requests
     break off and as many connections are opened again as there are, which is a quick restart.
     """
+    if not np.isin(samples["outcome"], _BROKEN).any():
+        return []
     ordered = samples[np.argsort(starts_ns(samples, mode), kind="stable")]
     broken = np.isin(ordered["outcome"], _BROKEN)
     good = np.flatnonzero(ordered["outcome"] == Outcome.SUCCEEDED)
-    if not broken.any() or not len(good):
+    if not len(good):
         return []
     longest, stray = _runs(np.flatnonzero(broken))
     outage = longest >= OUTAGE_FAILURES and stray <= STRAY_RATIO * np.count_nonzero(broken)
@@ -97,9 +99,11 @@ def starved_doubts(samples: Samples) -> list[Doubt]:
     connections, does that; a queue, however long, does not. How many requests a server works on
     at once cannot be told from outside, only this can.
     """
+    waited = samples[np.isin(samples["outcome"], _UNANSWERED)]
+    if not len(waited):
+        return []
     users = np.unique(samples["user"][samples["outcome"] != Outcome.DROPPED])
     good = samples[samples["outcome"] == Outcome.SUCCEEDED]
-    waited = samples[np.isin(samples["outcome"], _UNANSWERED)]
     waited = waited[~np.isin(waited["user"], good["user"])]
     begun = len(good) - np.searchsorted(np.sort(good["start_ns"]), waited["start_ns"], "right")
     after = len(good) - np.searchsorted(np.sort(good["end_ns"]), waited["end_ns"], "right")

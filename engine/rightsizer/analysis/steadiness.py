@@ -76,7 +76,8 @@ def level_shift(latency_ms: Floats) -> Shift:
     parts = np.concatenate([part - part.mean() for part in (above[:at], above[at:])])
     variance = float(parts @ parts) / n
     if variance == 0:
-        return Shift(at, math.inf if sums[at - 1] > 0 else 0.0, float(n))
+        # Wholly apart, or wholly equal; the former is as sure as n requests can make it.
+        return Shift(at, math.sqrt(n) if sums[at - 1] > 0 else 0.0, float(n))
     time = correlation_time(parts)
     return Shift(at, float(sums[at - 1]) / math.sqrt(n * time * variance), n / time)
 
