@@ -32,7 +32,7 @@ _BY_DOUBT: Mapping[str, Verdict] = {
 }
 """Verdicts by the code of a doubt that blocks."""
 _BELOW_FLOOR = "limit-below-floor"
-_JUDGED_BY_STEPS = (Reason.GENERATOR_LIMITED, Reason.ERRORS)
+_JUDGED_BY_STEPS = (Reason.GENERATOR_LIMITED, Reason.NO_VALID_STEP, Reason.ERRORS)
 """Reasons that say no more than the steps' own verdicts."""
 
 # Of a server that the engine starts, on CPUs that it gave out.
@@ -91,6 +91,17 @@ def verdict_of(record: TrialRecord, *, has_maximum: bool) -> Verdict:
     # One that holds the limit, and yet no maximum: there was too little to claim one.
     lost = _codes(doubt for step in record.steps for doubt in step.doubts)
     return _by_doubt(lost) or "invalid"
+
+
+def why_all_invalid(steps: Sequence[StepFigures]) -> tuple[Reason, str]:
+    """Why no step of a trial could be judged: whose fault, and the first doubt that says so."""
+    blocking = [doubt for step in steps for doubt in step.doubts if doubt.severity == "blocks"]
+    if not blocking:
+        return Reason.NO_VALID_STEP, "no request was made in the measured part of any step"
+    of_generator = [d for d in blocking if _BY_DOUBT.get(d.code) == "generator-limited"]
+    reason = Reason.GENERATOR_LIMITED if of_generator else Reason.NO_VALID_STEP
+    first = (of_generator or blocking)[0]
+    return reason, f"no step could be judged: {first.message}; {first.next_step}"
 
 
 def measurement_doubts(

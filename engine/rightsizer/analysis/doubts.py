@@ -274,6 +274,6 @@ def not_confirmed(label: str) -> Doubt:
 
 
 def confirmation_lost(label: str) -> Doubt:
-    """The machine spoilt the last step, and no budget was left to repeat it."""
+    """The last step was spoilt, and no budget was left to repeat it."""
     message = f"the fresh step at the estimate ({label}) could not be judged: earlier ones speak"
-    return Doubt("not-confirmed", "weakens", message, "measure again on a quieter machine")
+    return Doubt("not-confirmed", "weakens", message, "see the step's own doubts; measure again")
