@@ -118,7 +118,7 @@ def test_a_rate_that_the_server_does_not_keep_up_with_has_no_steady_state():
 
 
 def test_of_a_drift_at_one_load_no_number_stands_and_of_one_under_a_maximum_it_does():
-    drift = Doubt("no-steady-state", "weakens", "it rose", "make the steps longer, or look")
+    drift = Doubt("no-steady-state", "weakens", "it rose", f"{doubts.LONGER}, or look")
     made = record(replace(WITHIN, doubts=(drift,)))
     assert verdict_of(made, has_maximum=True) == "valid"
     assert verdict_of(made, has_maximum=False) == "no-steady-state"

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 from rightsizer.analysis.consistency import UNSTEADY
+from rightsizer.analysis.doubts import LONGER
 from rightsizer.analysis.figures import Doubt, Severity, StepFigures, TrialFigures
 from rightsizer.errors import Reason, TrialState
 from rightsizer.spec import LimitSpec
@@ -158,7 +159,7 @@ def _advised(doubt: Doubt, longer: str) -> Doubt:
         "at-least": longer,
         "not-soaked": "before production soak it: a job with server.url and traffic.confirm_s: 600",
     }
-    same = doubt.next_step.replace("make the steps longer", longer)
+    same = doubt.next_step.replace(LONGER, longer)
     return replace(doubt, next_step=instead.get(doubt.code, same))
 
 
