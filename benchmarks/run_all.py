@@ -31,6 +31,7 @@ BENCHES = (
     "starved",
     "real_truth",
     "step_rule",
+    "validity_matrix",
     "search_truth",
     "against_mlrsearch",
 )

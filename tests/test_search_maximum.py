@@ -124,6 +124,21 @@ def test_a_step_that_the_machine_spoilt_is_repeated_within_the_budget(found):
     assert after.users == 2
 
 
+def test_what_was_cut_off_as_warm_up_is_spent(found):
+    _, steps = found
+    lengths = []
+    for cut_s in (0.0, 2.0):
+        policy = MaximumSearch(SearchTraffic(budget_s=60.0), EXPONENTIAL.limit)
+        for step in steps[:3]:
+            policy.ask()
+            policy.tell(step)
+        asked = policy.ask()
+        driven_s = asked.duration_s - asked.warmup_s
+        policy.tell(replace(steps[3], window_s=driven_s - cut_s, warm_up_cut_s=cut_s))
+        lengths.append(policy.ask().duration_s)
+    assert lengths[0] == pytest.approx(lengths[1])
+
+
 def test_a_machine_that_spoils_every_step_does_not_hold_the_search_for_ever(found):
     _, steps = found
     policy = MaximumSearch(SearchTraffic(budget_s=60.0), EXPONENTIAL.limit)

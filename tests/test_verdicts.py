@@ -10,7 +10,7 @@ from rightsizer.analysis.figures import Doubt, Requests, StepFigures
 from rightsizer.errors import Reason, TrialState
 from rightsizer.spec import LimitSpec
 from rightsizer.trials import TrialRecord
-from rightsizer.verdicts import measurement_doubts, verdict_of
+from rightsizer.verdicts import measurement_doubts, verdict_of, why_all_invalid
 
 from .report.jobs import measured, step
 
@@ -118,7 +118,7 @@ def test_a_rate_that_the_server_does_not_keep_up_with_has_no_steady_state():
 
 
 def test_of_a_drift_at_one_load_no_number_stands_and_of_one_under_a_maximum_it_does():
-    drift = Doubt("no-steady-state", "weakens", "it rose", "make the steps longer, or look")
+    drift = Doubt("no-steady-state", "weakens", "it rose", f"{doubts.LONGER}, or look")
     made = record(replace(WITHIN, doubts=(drift,)))
     assert verdict_of(made, has_maximum=True) == "valid"
     assert verdict_of(made, has_maximum=False) == "no-steady-state"
@@ -209,6 +209,23 @@ def test_errors_over_their_limit_are_named_without_figures_of_latency():
 def test_an_invalid_step_explains_the_verdict_first(limited, code):
     made = failed(Reason.GENERATOR_LIMITED, steps=(limited,), maximum=None)
     assert found_on(made)[0].code == code
+
+
+@pytest.mark.parametrize(
+    ("codes", "reason"),
+    [
+        (["generator-starved"], Reason.GENERATOR_LIMITED),
+        (["noisy-host", "schedule-slip"], Reason.GENERATOR_LIMITED),
+        (["noisy-host"], Reason.NO_VALID_STEP),
+        (["server-away"], Reason.NO_VALID_STEP),
+        ([], Reason.NO_VALID_STEP),
+    ],
+)
+def test_a_trial_without_a_step_to_judge_says_whose_fault_that_was(codes, reason):
+    found = tuple(Doubt(code, "blocks", f"because of {code}", "mend it") for code in codes)
+    said, detail = why_all_invalid([replace(LIMITED, doubts=found)])
+    assert said is reason
+    assert f"because of {codes[-1]}; mend it" in detail if codes else "no request" in detail
 
 
 def test_a_busy_generator_is_named_beside_an_unmet_limit():

@@ -128,6 +128,8 @@ class Reason(StrEnum):
     GENERATOR_LOST = "generator-lost"
     GENERATOR_LIMITED = "generator-limited"
     """In every step the generator was too busy to tell its own limits from the server's."""
+    NO_VALID_STEP = "no-valid-step"
+    """Every step was spoilt by something else; the detail says by what."""
     NO_SAMPLES = "no-samples"
     # interrupted
     ENGINE_LOST = "engine-lost"

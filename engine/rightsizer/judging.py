@@ -15,6 +15,7 @@ from rightsizer.protocols import Request
 from rightsizer.samples import read_samples
 from rightsizer.spec import JobSpec
 from rightsizer.trials import TrialRecord
+from rightsizer.verdicts import why_all_invalid
 
 
 def conditions_of(spec: JobSpec, request: Request, placement: Placement) -> Conditions:
@@ -82,9 +83,8 @@ def state_by_figures(record: TrialRecord) -> TrialRecord:
         return replace(record, state=TrialState.FAILED, reason=Reason.HUNG, detail=detail)
     judged = [step for step in record.steps if step.verdict != "invalid"]
     if not judged:
-        detail = "the generator was too busy in every step"
-        state, reason = TrialState.INVALID, Reason.GENERATOR_LIMITED
-        return replace(record, state=state, reason=reason, detail=detail)
+        reason, detail = why_all_invalid(record.steps)
+        return replace(record, state=TrialState.INVALID, reason=reason, detail=detail)
     if all(step.verdict == "over-errors" for step in judged):
         detail = record.figures.limit_detail
         return replace(record, state=TrialState.FAILED, reason=Reason.ERRORS, detail=detail)

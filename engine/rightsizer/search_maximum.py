@@ -90,7 +90,8 @@ class MaximumSearch:
         """Remembers the step; what it did not use goes to those after it."""
         assert self._asked is not None
         self._index += 1
-        self._left_s += self._asked.duration_s - self._asked.warmup_s - figures.window_s
+        spent_s = self._asked.warmup_s + figures.warm_up_cut_s + figures.window_s
+        self._left_s += self._asked.duration_s - spent_s
         if is_void(figures) and self._repeats < MOST_REPEATS:
             self._repeats += 1
             return

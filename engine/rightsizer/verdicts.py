@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 from rightsizer.analysis.consistency import UNSTEADY
+from rightsizer.analysis.doubts import LONGER
 from rightsizer.analysis.figures import Doubt, Severity, StepFigures, TrialFigures
 from rightsizer.errors import Reason, TrialState
 from rightsizer.spec import LimitSpec
@@ -32,7 +33,7 @@ _BY_DOUBT: Mapping[str, Verdict] = {
 }
 """Verdicts by the code of a doubt that blocks."""
 _BELOW_FLOOR = "limit-below-floor"
-_JUDGED_BY_STEPS = (Reason.GENERATOR_LIMITED, Reason.ERRORS)
+_JUDGED_BY_STEPS = (Reason.GENERATOR_LIMITED, Reason.NO_VALID_STEP, Reason.ERRORS)
 """Reasons that say no more than the steps' own verdicts."""
 
 # Of a server that the engine starts, on CPUs that it gave out.
@@ -93,6 +94,17 @@ def verdict_of(record: TrialRecord, *, has_maximum: bool) -> Verdict:
     return _by_doubt(lost) or "invalid"
 
 
+def why_all_invalid(steps: Sequence[StepFigures]) -> tuple[Reason, str]:
+    """Why no step of a trial could be judged: whose fault, and the first doubt that says so."""
+    blocking = [doubt for step in steps for doubt in step.doubts if doubt.severity == "blocks"]
+    if not blocking:
+        return Reason.NO_VALID_STEP, "no request was made in the measured part of any step"
+    of_generator = [d for d in blocking if _BY_DOUBT.get(d.code) == "generator-limited"]
+    reason = Reason.GENERATOR_LIMITED if of_generator else Reason.NO_VALID_STEP
+    first = (of_generator or blocking)[0]
+    return reason, f"no step could be judged: {first.message}; {first.next_step}"
+
+
 def measurement_doubts(
     record: TrialRecord, verdict: Verdict, limit: LimitSpec, *, has_maximum: bool
 ) -> tuple[Doubt, ...]:
@@ -147,7 +159,7 @@ def _advised(doubt: Doubt, longer: str) -> Doubt:
         "at-least": longer,
         "not-soaked": "before production soak it: a job with server.url and traffic.confirm_s: 600",
     }
-    same = doubt.next_step.replace("make the steps longer", longer)
+    same = doubt.next_step.replace(LONGER, longer)
     return replace(doubt, next_step=instead.get(doubt.code, same))
 
 

@@ -140,8 +140,8 @@ def test_effects_say_what_matters_by_how_much_and_how_sure():
     text = result_table(replace(job, effects=(known, none, vague, open_ended)), None)
     assert "  TF_ENABLE_ONEDNN_OPTS 0 -> 1: x1.52 (1.40 to 1.65): matters\n" in text
     assert "  N 0 -> 1: x0.99 (0.93 to 1.06): no effect seen\n" in text
-    assert "  M 0 -> 1: x1.52 (0.90 to 2.00): unclear; longer steps narrow the interval\n" in text
-    assert "  O 0 -> 1: x1.52 (no interval): unclear; longer steps, and a level over" in text
+    assert "  M 0 -> 1: x1.52 (0.90 to 2.00): unclear; measuring longer narrows" in text
+    assert "  O 0 -> 1: x1.52 (no interval): unclear; measuring longer, and a level over" in text
 
 
 def test_rejected_candidates_stand_below_with_reason_and_detail_on_one_line():

@@ -12,6 +12,7 @@ GENERATOR_LIMITED_RATIO = 0.9
 """A generator busier than this of one core may be what was measured."""
 GENERATOR_BUSY_RATIO = 0.7
 DOMINANT_SHARE = 0.6
+LONGER = "measure longer (duration_s or budget_s)"
 
 
 def generator_doubts(cpu_ratio: float) -> tuple[Doubt, ...]:
@@ -38,14 +39,28 @@ def sample_doubts(n: int, percentile: float) -> tuple[Doubt, ...]:
         return ()
     message = f"{n} samples are few for P{percentile * 100:.0f}; {needed} or more carry it"
     figures = {"n": float(n), "needed": float(needed)}
-    return (Doubt("too-few-samples", "weakens", message, "make the steps longer", figures),)
+    return (
+        Doubt(
+            "too-few-samples",
+            "weakens",
+            message,
+            LONGER,
+            figures,
+        ),
+    )
 
 
 def no_interval(window_s: float) -> Doubt:
     """Neighbouring requests are alike; a short window has too few independent stretches."""
     message = f"a window of {significant(window_s)} s is too short for an honest latency interval"
     figures = {"window_s": window_s}
-    return Doubt("too-few-effective-samples", "note", message, "make the steps longer", figures)
+    return Doubt(
+        "too-few-effective-samples",
+        "note",
+        message,
+        LONGER,
+        figures,
+    )
 
 
 def one_payload(name: str, figures: PayloadFigures, share_sent: float, percentile: str) -> Doubt:
@@ -101,7 +116,15 @@ def near_limit(latency_ms: float, limit_ms: float, ci: Interval | None) -> tuple
         f"of {milliseconds(limit_ms)}"
     )
     figures = {"latency_ms": latency_ms, "limit_ms": limit_ms}
-    return (Doubt("limit-uncertain", "weakens", message, "make the steps longer", figures),)
+    return (
+        Doubt(
+            "limit-uncertain",
+            "weakens",
+            message,
+            LONGER,
+            figures,
+        ),
+    )
 
 
 def co_located() -> Doubt:
@@ -221,7 +244,7 @@ def count_uncertain(low: int, high: int | None) -> Doubt:
         "count-uncertain",
         "weakens",
         f"the maximum's interval allows {many} instances",
-        "make the steps longer, or plan for the higher count",
+        f"{LONGER}, or plan for the higher count",
         {"low": float(low), "high": None if high is None else float(high)},
     )
 
@@ -295,6 +318,6 @@ def not_confirmed(label: str) -> Doubt:
 
 
 def confirmation_lost(label: str) -> Doubt:
-    """The machine spoilt the last step, and no budget was left to repeat it."""
+    """The last step was spoilt, and no budget was left to repeat it."""
     message = f"the fresh step at the estimate ({label}) could not be judged: earlier ones speak"
-    return Doubt("not-confirmed", "weakens", message, "measure again on a quieter machine")
+    return Doubt("not-confirmed", "weakens", message, "see the step's own doubts; measure again")

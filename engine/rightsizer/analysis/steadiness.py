@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from rightsizer.analysis.doubts import LONGER
 from rightsizer.analysis.figures import Doubt
 from rightsizer.analysis.intervals import correlation_time
 from rightsizer.units import milliseconds, percent
@@ -37,7 +38,7 @@ MSER_BATCH = 5
 FIRST_PART, FIRST_RATIO = 8, 0.75
 """The first eighth of a warm-up differs from the rest by three quarters of what all does."""
 
-UNSTEADY = "make the steps longer, or look for a leak, throttling or a cache that fills"
+UNSTEADY = f"{LONGER}, or look for a leak, throttling or a cache that fills"
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def warm_up_doubt(cut_s: float, window_s: float) -> Doubt:
     """More was cut off than the plan had meant to be."""
     message = f"the first {percent(cut_s / window_s)} of the window were still warm-up, and are out"
     figures = {"cut_s": cut_s, "window_s": window_s}
-    return Doubt("warm-up-cut", "note", message, "make the steps longer", figures)
+    return Doubt("warm-up-cut", "note", message, LONGER, figures)
 
 
 def drift_doubts(latency_ms: Floats) -> list[Doubt]:

@@ -78,11 +78,11 @@ def effect_entries(job: Job) -> tuple[Entry, ...]:
 
 def _effect_text(effect: Effect) -> str:
     if effect.ratio_ci is None:
-        how = "longer steps, and a level over the limit, give the maxima intervals"
+        how = "measuring longer, and a level over the limit, give the maxima intervals"
         return f"{factor(effect.ratio)} (no interval): unclear; {how}"
     measured = f"{factor(effect.ratio)} ({factors(effect.ratio_ci)})"
     if effect.verdict == "unclear":
-        return f"{measured}: unclear; longer steps narrow the interval"
+        return f"{measured}: unclear; measuring longer narrows the interval"
     return f"{measured}: {'matters' if effect.verdict == 'matters' else 'no effect seen'}"
 
 
