@@ -27,6 +27,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "payloads",
         "protocols",
         "schedule",
+        "accelerators",
         "addresses",
         "inventory",
         "placing",

@@ -9,7 +9,7 @@ from rightsizer.addresses import DEFAULT_ADDRESS, host_name, is_far
 from rightsizer.catalog import InstanceType
 from rightsizer.inventory import HostSpec, Machine, Placement, parse_cpus
 from rightsizer.placeholders import fill
-from rightsizer.placing import NotRunnable, place, place_generator, size_on
+from rightsizer.placing import NotRunnable, part_of, place, place_generator
 from rightsizer.spec import ContainerSpec, ServerSpec
 from rightsizer.units import BYTES_PER_GIB
 
@@ -22,6 +22,9 @@ DEFAULT_PORT = 8080
 """Where a command that takes `{port}` is told to listen: a container has all ports to itself."""
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
 """How engines spell what images call otherwise."""
+
+
+UNSEEN = "as far as can be seen from here: the hosts file can list its `accelerators`"
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,17 @@ class EngineFacts:
     """By the name asked for; one that is missing there is missing here."""
     fault: str = ""
     """Why it could not be asked; one line."""
+    version: str = ""
+    system: str = ""
+    """The operating system, and the version of control groups."""
+    gives_gpus: bool = False
+    """Whether NVIDIA's container toolkit is registered."""
+    round_trip_s: float | None = None
+    """The shortest of several."""
+    clock_offset_s: float | None = None
+    """How far its clock is ahead of ours."""
+    clock_error_s: float | None = None
+    """How far off that may be."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +162,12 @@ def place_container(
     if placement.memory_bytes > engine.memory_bytes:
         wants, has = (b / BYTES_PER_GIB for b in (placement.memory_bytes, engine.memory_bytes))
         raise NotRunnable(f"{kind.name} needs {wants:.3g} GiB and host {host.name} has {has:.3g}")
+    if any(a.maker == "nvidia" for a in placement.accelerators) and not engine.gives_gpus:
+        raise NotRunnable(
+            f"{kind.name} needs a GPU and the engine of host {host.name} can give it none: it has "
+            "no runtime `nvidia`; install the NVIDIA container toolkit there, then "
+            "`nvidia-ctk runtime configure --runtime=docker` and restart Docker"
+        )
     return replace(placement, relaxed=relaxations(container.settings, host))
 
 
@@ -167,14 +187,20 @@ def _place_far(
         memory_bytes=engine.memory_bytes,
         processor=f"{engine.architecture} at {host_name(engine.address)}",
         architecture=engine.architecture,
+        accelerators_missing=() if host.accelerators else (UNSEEN,),
     )
-    provenance, vcpus, memory_gib = size_on(kind, host, there)
-    if vcpus > len(cpus) or max(cpus) >= engine.cpu_count:
+    part = part_of(kind, host, there, far=True)
+    if part.vcpus > len(cpus) or max(cpus) >= engine.cpu_count:
         usable = len([cpu for cpu in cpus if cpu < engine.cpu_count])
-        raise NotRunnable(f"{kind.name} needs {vcpus} CPUs and {usable} may be used there")
-    here = place_generator(host, machine, taken)
-    memory_bytes = int(memory_gib * BYTES_PER_GIB)
-    return Placement(cpus[:vcpus], here.generator_cpus, provenance, memory_bytes, far=True)
+        raise NotRunnable(f"{kind.name} needs {part.vcpus} CPUs and {usable} may be used there")
+    return Placement(
+        server_cpus=cpus[: part.vcpus],
+        generator_cpus=place_generator(host, machine, taken).generator_cpus,
+        provenance=part.provenance,
+        memory_bytes=part.memory_bytes,
+        far=True,
+        accelerators=part.accelerators,
+    )
 
 
 def relaxations(settings: ContainerSpec, host: HostSpec) -> tuple[str, ...]:

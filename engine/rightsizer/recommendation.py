@@ -76,6 +76,7 @@ class Recommendation:
     memory_utilization_percent: float | None
     curve: tuple[CurvePoint, ...]
     doubts: tuple[Doubt, ...]
+    accelerator_utilization_percent: float | None = None
 
     @property
     def environment_text(self) -> str:
@@ -205,6 +206,7 @@ def _recommendation(
         memory_utilization_percent=figures.memory_utilization_percent,
         curve=figures.curve,
         doubts=(*count_doubts(maximum, ci, target), *_price_doubts(trial, price), *figures.doubts),
+        accelerator_utilization_percent=figures.accelerator_utilization_percent,
     )
 
 

@@ -6,6 +6,7 @@ import contextlib
 import socket
 import ssl
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -26,6 +27,7 @@ class Relay:
         self._listener, self._tls = listener, tls
         self._ends: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
+        self._hear: Callable[[bytes], None] = lambda data: None
         name = listener.getsockname()
         self.address = f"unix://{name}" if isinstance(name, str) else f"tcp://{name[0]}:{name[1]}"
 
@@ -44,6 +46,10 @@ class Relay:
             thread.join(5)
         for end in (self._listener, *self._ends):
             end.close()
+
+    def overhear(self, hear: Callable[[bytes], None]) -> None:
+        """Be told what is said to the engine from now on."""
+        self._hear = hear
 
     def cut(self) -> None:
         """End it, and every connection through it."""
@@ -68,12 +74,15 @@ class Relay:
         far = socket.socket(socket.AF_UNIX)
         far.connect(address().removeprefix("unix://"))
         self._ends += [near, far]
-        self._run(self._pump, near, far)
-        self._pump(far, near)
+        self._run(self._pump, near, far, lambda data: self._hear(data))
+        self._pump(far, near, lambda data: None)
 
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+    def _pump(
+        self, source: socket.socket, sink: socket.socket, hear: Callable[[bytes], None]
+    ) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
+                hear(data)
                 sink.sendall(data)
         with contextlib.suppress(OSError):
             sink.shutdown(socket.SHUT_RDWR)

@@ -9,6 +9,10 @@ from rightsizer.errors import Reason
 KILLED = 137
 """128 and SIGKILL, as the engine reports it."""
 CANNOT_RUN = (126, 127)
+NO_TOOLKIT = (
+    "that host lacks the NVIDIA container toolkit; install it, then "
+    "`nvidia-ctk runtime configure --runtime=docker` and restart Docker"
+)
 NO_PROGRAM = "its program is not there, not executable, or for another processor"
 HINTS = (
     ("read-only file system", "server.container.writable_root: true, or writable: [FOLDER]"),
@@ -62,6 +66,8 @@ def hint(text: str) -> str:
     lowered = text.lower()
     if "exec format error" in lowered:
         return NO_PROGRAM
+    if "could not select device driver" in lowered:
+        return NO_TOOLKIT
     found = next((key for sign, key in HINTS if sign in lowered), "")
     return f"the job file can allow more: {found}" if found else ""
 
