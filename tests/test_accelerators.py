@@ -142,5 +142,5 @@ def test_a_server_sees_its_gpus_by_uuid_and_its_cores_by_number():
 
 def test_several_of_a_kind_are_counted():
     t4 = Accelerator("nvidia", "GPU-1", "Tesla T4", 15 * GIB)
-    assert described([t4, named("/dev/neuron0"), t4]) == "2 x Tesla T4 (15 GiB), 1 x /dev/neuron0"
+    assert described([t4, named("/dev/neuron0"), t4]) == "2 x Tesla T4 (15 GiB), 1 x Neuron device"
     assert described([]) == ""

@@ -22,6 +22,7 @@ _GPU = re.compile(r"GPU \d+: .+ \(UUID: (GPU-[^)]+)\)")
 _SLICE = re.compile(r"\s+MIG (\S+)\s+Device\s+\d+: \(UUID: (MIG-[^)]+)\)")
 _SLICE_GIB = re.compile(r"\.(\d+)gb")
 _CHIPS = {"inf1": "Inferentia", "inf2": "Inferentia2", "trn1": "Trainium", "trn2": "Trainium2"}
+_UNNAMED = {"nvidia": "NVIDIA GPU", "neuron": "Neuron device"}
 _CHIPS_BY_SHAPE = {(4, 8): "Inferentia", (2, 32): "Inferentia2"}
 """By NeuronCores and GiB, for tools that do not name the instance type."""
 
@@ -160,6 +161,6 @@ def described(accelerators: Sequence[Accelerator]) -> str:
     counts: dict[str, int] = {}
     for found in accelerators:
         memory = f" ({found.memory_bytes / BYTES_PER_GIB:.3g} GiB)" if found.memory_bytes else ""
-        name = (found.name or found.id) + memory
+        name = (found.name or _UNNAMED[found.maker]) + memory
         counts[name] = counts.get(name, 0) + 1
     return ", ".join(f"{count} x {name}" for name, count in counts.items())

@@ -20,9 +20,16 @@ from rightsizer.inventory import (
 )
 from rightsizer.units import BYTES_PER_GIB
 
+MORE_CPUS = "more CPUs than servers may use here"
+
 
 class NotRunnable(Exception):
     """Why a host cannot run an instance type; one line."""
+
+    def __init__(self, why: str, cause: str = "") -> None:
+        """`cause` is what it has in common with the refusals of other types."""
+        super().__init__(why)
+        self.cause = cause or why
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,9 @@ def place(
     if vcpus > len(pool):
         usable = len(pool)
         busy = f", {len(taken)} of them leased to other jobs" if taken else ""
-        raise NotRunnable(f"{kind.name} needs {vcpus} CPUs and {usable} may be used here{busy}")
+        raise NotRunnable(
+            f"{kind.name} needs {vcpus} CPUs and {usable} may be used here{busy}", MORE_CPUS
+        )
     server = tuple(sorted(pool[:vcpus]))
     return Placement(
         server_cpus=server,
@@ -111,7 +120,7 @@ def part_of(kind: InstanceType, host: HostSpec, machine: Machine, *, far: bool =
 
 def _part(kind: InstanceType, host: HostSpec, machine: Machine, far: bool) -> Part:
     wanted = (kind.accelerator_count or 1) if kind.accelerator else 0
-    has = _offered(host, machine, far) if wanted else ()
+    has = offered_accelerators(host, machine, far) if wanted else ()
     for provided in host.provides:
         if provided.instance_type == kind.name:
             count = wanted if provided.accelerators is None else provided.accelerators
@@ -128,16 +137,17 @@ def _part(kind: InstanceType, host: HostSpec, machine: Machine, far: bool) -> Pa
         return Part("emulated", kind.vcpus, kind.memory_gib, tuple(alike[:wanted]))
     raise NotRunnable(
         f"{kind.name} is another machine than this one ({machine.processor}); "
-        "use a local.* type, or declare a stand-in for it in the hosts file"
+        "use a local.* type, or declare a stand-in for it in the hosts file",
+        "another machine; the hosts file can declare a stand-in",
     )
 
 
-def _offered(host: HostSpec, machine: Machine, far: bool) -> tuple[Accelerator, ...]:
+def offered_accelerators(host: HostSpec, machine: Machine, far: bool) -> tuple[Accelerator, ...]:
     """The accelerators that servers may have."""
+    if far:
+        return tuple(map(named, host.accelerators or ()))
     if host.accelerators is None:
         return machine.accelerators
-    if far:
-        return tuple(map(named, host.accelerators))
     here = {found.id: found for found in machine.accelerators}
     return tuple(here[id] for id in host.accelerators if id in here)
 
@@ -173,7 +183,8 @@ def _refuse(
     missing = "".join(f", {why}" for why in (*machine.accelerators_missing, *absent))
     raise NotRunnable(
         f"{kind.name} needs {count} x {kind.accelerator} and this host has "
-        f"{described(has) or 'no accelerator'}{missing}; use a host that has them"
+        f"{described(has) or 'no accelerator'}{missing}; use a host that has them",
+        "accelerators that are not here",
     )
 
 

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from rightsizer.accelerators import Accelerator
 from rightsizer.catalog import InstanceType
 from rightsizer.inventory import THIS_MACHINE
 from rightsizer.plan import Candidate, Plan, PlannedTrial, Refusal
@@ -137,3 +138,12 @@ def test_a_job_longer_than_its_own_limit_is_said_before_it_runs() -> None:
     text = plan_table(PLAN, SPEC.model_copy(update={"limits": limits}), None)
     assert "the last trials would not run" in text
     assert "would not run" not in plan_table(PLAN, SPEC, None)
+
+
+def test_the_accelerators_of_a_type_are_in_the_plan_with_the_word_that_none_was_tried():
+    gpu = Accelerator("nvidia", "GPU-1", "Tesla T4", 15 << 30)
+    placement = replace(PLACEMENT, accelerators=(gpu,))
+    trial = replace(PLAN.trials[0], placement=placement)
+    text = plan_table(replace(PLAN, trials=(trial,)), SPEC, None)
+    assert "\nAccelerators:\n  local.1cpu: 1 x Tesla T4 (15 GiB)\n  untried: no GPU" in text
+    assert "untried" not in plan_table(PLAN, SPEC, None)
