@@ -53,7 +53,12 @@ def test_a_gpu_in_slice_mode_without_slices_can_serve_nobody():
     assert parse_nvidia_smi("", f"{A100}, NVIDIA A100-SXM4-40GB, 40960, Enabled\n") == ()
 
 
-@pytest.mark.parametrize("table", ["No devices were found\n", f"{T4}, Tesla T4, [N/A], [N/A]\n"])
+def test_a_gpu_that_shares_the_machines_memory_has_none_of_its_own():
+    [found] = parse_nvidia_smi("", f"{T4}, NVIDIA GB10, [N/A], [N/A]\n")
+    assert found.memory_bytes == 0
+
+
+@pytest.mark.parametrize("table", ["No devices were found\n", f"{T4}, Tesla T4\n"])
 def test_a_table_that_is_none_is_told_with_what_was_printed(table):
     with pytest.raises(ToolOutput) as caught:
         parse_nvidia_smi("", table)

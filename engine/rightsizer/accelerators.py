@@ -88,11 +88,12 @@ def parse_nvidia_smi(listing: str, table: str) -> tuple[Accelerator, ...]:
     found: list[Accelerator] = []
     for line in filter(str.strip, table.splitlines()):
         cells = [cell.strip() for cell in line.split(",")]
-        if len(cells) != 4 or not cells[2].isdecimal():
+        if len(cells) != 4 or not cells[0].startswith("GPU-"):
             raise ToolOutput(f"nvidia-smi printed {line.strip()[:100]!r}")
-        uuid, name, memory_mib, mode = cells
+        uuid, name, memory, mode = cells
         if mode != "Enabled":
-            found.append(Accelerator("nvidia", uuid, name, int(memory_mib) * BYTES_PER_MIB))
+            memory_mib = int(memory) if memory.isdecimal() else 0  # of the machine's own: "[N/A]"
+            found.append(Accelerator("nvidia", uuid, name, memory_mib * BYTES_PER_MIB))
         for profile, id in slices.get(uuid, ()):
             part = _SLICE_GIB.search(profile)
             gib = int(part[1]) if part else 0

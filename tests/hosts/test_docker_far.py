@@ -15,7 +15,7 @@ import docker
 import httpx
 import pytest
 from rightsizer.hosts.docker.host import DockerHost
-from rightsizer.hosts.docker.survey import survey
+from rightsizer.hosts.docker.survey import network_round_trip_s, survey
 from rightsizer.inventory import HostSpec, TlsFiles
 
 from tests.certificates import make_certificates
@@ -105,6 +105,18 @@ def test_it_is_asked_what_it_has(far, client):
     assert facts.fault == ""
     assert facts.cpu_count == client.info()["NCPU"]
     assert set(facts.images) == {image}
+
+
+def test_a_round_trip_is_that_of_the_network_and_not_of_a_login():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        for scheme in ("tcp", "ssh"):
+            found_s = network_round_trip_s(f"{scheme}://127.0.0.1:{port}")
+            assert found_s is not None
+            assert found_s < 0.1
+    # Nobody listens there any more: ssh may know another way.
+    assert network_round_trip_s(f"ssh://127.0.0.1:{port}") is None
+    assert network_round_trip_s("unix:///var/run/docker.sock") is None
 
 
 def test_without_the_certificate_it_asks_for_it_is_told_in_one_line(client, pem):

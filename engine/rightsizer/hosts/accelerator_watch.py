@@ -143,7 +143,6 @@ def _nvidia(told: Sequence[Accelerator]) -> tuple[list[str], Callable[[str], Any
     ids = [found.id for found in told]
     command = [
         "nvidia-smi",
-        f"--id={','.join(ids)}",
         "--query-gpu=uuid,utilization.gpu,memory.used",
         "--format=csv,noheader,nounits",
         f"--loop={EVERY_S}",

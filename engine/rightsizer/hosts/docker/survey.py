@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from rightsizer.addresses import DEFAULT_ADDRESS, address_problem
+from rightsizer.addresses import DEFAULT_ADDRESS, address_problem, host_name, is_far
 from rightsizer.containers import EngineFacts, ImageFacts
 from rightsizer.hosts.docker.engine import Engine, EngineGone, Missing, Refused, tls_of
 from rightsizer.hosts.docker.reach import ssh_problem, tls_problem
 from rightsizer.inventory import HostSpec, TlsFiles
 
-PINGS = 3
+TRIES = 3
+CONNECT_S = 5.0
+SSH_PORT = 22
 NVIDIA_RUNTIME = "nvidia"
 
 
@@ -55,11 +59,6 @@ def survey(host: HostSpec, images: Sequence[str]) -> EngineFacts:
 
 
 def _engine(engine: Engine) -> EngineFacts:
-    trips_s = []
-    for _ in range(PINGS):
-        begin_s = time.monotonic()
-        engine.ping()
-        trips_s.append(time.monotonic() - begin_s)
     begin_s = time.time()
     info = engine.info()
     end_s = time.time()
@@ -72,10 +71,38 @@ def _engine(engine: Engine) -> EngineFacts:
         version=str(info["ServerVersion"]),
         system=f"{info['OperatingSystem']}, cgroup v{info.get('CgroupVersion', '1')}",
         gives_gpus=NVIDIA_RUNTIME in (info.get("Runtimes") or {}),
-        round_trip_s=min(trips_s),
+        round_trip_s=network_round_trip_s(engine.address) or _shortest_s(engine.ping),
         clock_offset_s=told_s - (begin_s + end_s) / 2,
         clock_error_s=(end_s - begin_s) / 2,
     )
+
+
+def network_round_trip_s(address: str) -> float | None:
+    """To a far engine's machine and back; None where that is not known.
+
+    A connection that is made takes one. A call over ssh takes a login, too.
+    """
+    if not is_far(address):
+        return None
+    parts = urlsplit(address)
+    place = (host_name(address), parts.port or SSH_PORT)
+
+    def connect() -> None:
+        socket.create_connection(place, CONNECT_S).close()
+
+    try:
+        return _shortest_s(connect)
+    except OSError:  # only ssh knows the way there
+        return None
+
+
+def _shortest_s(call: Callable[[], None]) -> float:
+    took_s = []
+    for _ in range(TRIES):
+        begin_s = time.monotonic()
+        call()
+        took_s.append(time.monotonic() - begin_s)
+    return min(took_s)
 
 
 def _image(engine: Engine, name: str) -> ImageFacts | None:
