@@ -90,7 +90,7 @@ ONLY_IN = {
         "traffic.dispatcher",
     },
     "greenlet": {
-        "traffic.client",
+        "traffic.attempts",
         "traffic.lines",
         "traffic.deadlines",
         "traffic.alarm",

@@ -154,7 +154,7 @@ def _probe(endpoint: Endpoint, request: Request, body: Body) -> float:
         failed = TrialFailed(Reason.PROBE_REFUSED, f"{refused}: status {reply.status}, {said}")
         failed.may_be_loading = reply.status == 503
         raise failed
-    if request.check.refuses(reply.size_bytes):
+    if reply.size_bytes not in request.check.sizes:
         detail = f"{refused} by the response check: status {reply.status}, {reply.size_bytes} bytes"
         raise TrialFailed(Reason.PROBE_REFUSED, f"{detail}, {said}")
     wanted = request.check.contains
