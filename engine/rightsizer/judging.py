@@ -64,7 +64,7 @@ def analyse(
             if step.content_refused
         ],
     )
-    return replace(record, steps=tuple(steps), figures=figures, requests=count(samples))
+    return replace(record, steps=tuple(steps), figures=figures, requests=count(samples["outcome"]))
 
 
 def _is_loopback(url: str) -> bool:

@@ -243,7 +243,7 @@ class Trial:
         self, server: Server, hung: TrialEnded | None, samples: Samples
     ) -> TrialEnded | None:
         """Why no invocation succeeded any more: errors, a server that is gone, or an overload."""
-        requests = count(samples)
+        requests = count(samples["outcome"])
         if requests.failed >= requests.timed_out + requests.unfinished:
             if hung is None:
                 return None  # `state_by_figures` knows what to make of a whole step of errors
