@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
-from math import prod
+from math import ceil, prod
 
 from rightsizer.catalog import Catalog, InstanceType
 from rightsizer.containers import Container, EngineFacts, container_of, place_container
@@ -55,6 +55,13 @@ class PlannedTrial:
     placement: Placement
     container: Container | None = None
     """On a Docker host."""
+    elsewhere: tuple[PlannedTrial, ...] = ()
+    """The same trial on the other hosts that can run it, in the order of the hosts file."""
+
+    @property
+    def options(self) -> tuple[PlannedTrial, ...]:
+        """Where it can run, the best first; it has one id, wherever that is."""
+        return (self, *self.elsewhere)
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,13 @@ class Plan:
     """Empty for traffic that is decided as it goes."""
     traffic_s: float
     """Planned traffic of one trial, at the most."""
+    at_once: int = 1
+    """Trials that run at the same time, at the most."""
+
+    @property
+    def options(self) -> tuple[PlannedTrial, ...]:
+        """Every trial on every host that can run it."""
+        return tuple(option for trial in self.trials for option in trial.options)
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -86,17 +100,17 @@ class Plan:
     @property
     def expected_s(self) -> float:
         """Wall time of the whole job, roughly."""
-        return len(self.trials) * (START_S + self.traffic_s)
+        return ceil(len(self.trials) / self.at_once) * (START_S + self.traffic_s)
 
     @property
     def generator_cpus(self) -> frozenset[int]:
         """The CPUs of the generators."""
-        return frozenset(c for trial in self.trials for c in trial.placement.generator_cpus)
+        return frozenset(c for trial in self.options for c in trial.placement.generator_cpus)
 
     @property
     def cpus(self) -> frozenset[int]:
         """All CPUs that the job will use on this machine."""
-        return frozenset().union(*(trial.placement.cpus for trial in self.trials))
+        return frozenset().union(*(trial.placement.cpus for trial in self.options))
 
 
 def expand(candidates: Sequence[CandidateSpec]) -> tuple[Candidate, ...]:
@@ -148,7 +162,7 @@ def make_plan(
     taken: frozenset[int] = frozenset(),
     engines: Mapping[str, EngineFacts] | None = None,
 ) -> Plan:
-    """Expand the sweep and give each candidate the first host that can run it.
+    """Expand the sweep and give each candidate the hosts that can run it.
 
     `taken` are the CPUs that other jobs hold; `engines` what the Docker hosts have, by host name.
 
@@ -164,21 +178,37 @@ def make_plan(
             )
     if problems:
         raise ProblemsError(problems)
-    trials, refused = [], []
+    trials: list[PlannedTrial] = []
+    refused: list[Refusal] = []
+    at_once = min(spec.limits.max_parallel_trials, len(hosts))
+    busy = (
+        _kept_apart(hosts, machine, taken)
+        if at_once > 1
+        else dict.fromkeys((host.name for host in hosts), taken)
+    )
     for candidate in candidates:
         kind = catalog.find(candidate.instance_type)
         assert kind is not None
-        try:
-            found = _host_for(candidate, kind, spec, hosts, machine, taken, engines or {})
-        except NotRunnable as error:
-            refused.append(Refusal(_trial_id(candidate, hosts[0]), candidate, str(error)))
-            continue
-        trials.append(PlannedTrial(_trial_id(candidate, found[0]), candidate, *found))
+        options, reasons = [], []
+        for host in hosts:
+            try:
+                found = _on(host, candidate, kind, spec, machine, busy[host.name], engines or {})
+            except NotRunnable as error:
+                reasons.append(f"{host.name}: {error}" if len(hosts) > 1 else str(error))
+                continue
+            first = options[0].id if options else _trial_id(candidate, host)
+            options.append(PlannedTrial(first, candidate, host, *found))
+            if spec.server.url:
+                break  # the server is where it is, whichever host is asked
+        if options:
+            trials.append(replace(options[0], elsewhere=tuple(options[1:])))
+        else:
+            refused.append(Refusal(_trial_id(candidate, hosts[0]), candidate, "; ".join(reasons)))
     steps = steps_of(spec.traffic)
     traffic_s = sum(step.duration_s for step in steps)
     if isinstance(spec.traffic, SaturateTraffic | SearchTraffic):
         traffic_s = spec.traffic.budget_s
-    return Plan(tuple(trials), tuple(refused), steps, traffic_s)
+    return Plan(tuple(trials), tuple(refused), steps, traffic_s, at_once)
 
 
 def require_runnable(plan: Plan) -> None:
@@ -193,36 +223,52 @@ def require_runnable(plan: Plan) -> None:
     raise EnvironmentFault("no host can run any candidate", why)
 
 
-def _host_for(
+def _kept_apart(
+    hosts: Sequence[HostSpec], machine: Machine, taken: frozenset[int]
+) -> dict[str, frozenset[int]]:
+    """For each host the CPUs of this machine that it must not use, where trials run at once.
+
+    Every host's generator gets cores that no other host uses. Where there are too few the hosts
+    share them, and take turns.
+    """
+    own: dict[str, frozenset[int]] = {}
+    for host in hosts:
+        others = frozenset().union(*own.values())
+        try:
+            placement = place_generator(host, machine, taken | others)
+        except NotRunnable:
+            own[host.name] = frozenset()
+        else:
+            own[host.name] = frozenset(placement.generator_cpus)
+    return {
+        host.name: taken.union(*(cpus for name, cpus in own.items() if name != host.name))
+        - own[host.name]
+        for host in hosts
+    }
+
+
+def _on(
+    host: HostSpec,
     candidate: Candidate,
     kind: InstanceType,
     spec: JobSpec,
-    hosts: Sequence[HostSpec],
     machine: Machine,
     taken: frozenset[int],
     engines: Mapping[str, EngineFacts],
-) -> tuple[HostSpec, Placement, Container | None]:
+) -> tuple[Placement, Container | None]:
+    """How a host would run a candidate; raises NotRunnable."""
     # A candidate's own image stands for the server's command too.
     shared = spec.server.command or spec.server.url
     has_command = candidate.command or (shared and not candidate.image)
-    reasons = []
-    for host in hosts:
-        try:
-            if host.kind == "process" and not has_command:
-                raise NotRunnable(
-                    "an image needs a docker host; give a hosts file with one, or a command"
-                )
-            if spec.server.url:
-                return host, place_generator(host, machine, taken), None
-            if host.kind == "process":
-                return host, place(kind, host, machine, taken), None
-            engine = engines[host.name]
-            container = container_of(spec.server, candidate.command, candidate.image, host, engine)
-            placement = place_container(kind, host, machine, engine, container, taken)
-            return host, placement, container
-        except NotRunnable as error:
-            reasons.append(f"{host.name}: {error}" if len(hosts) > 1 else str(error))
-    raise NotRunnable("; ".join(reasons))
+    if host.kind == "process" and not has_command:
+        raise NotRunnable("an image needs a docker host; give a hosts file with one, or a command")
+    if spec.server.url:
+        return place_generator(host, machine, taken), None
+    if host.kind == "process":
+        return place(kind, host, machine, taken), None
+    engine = engines[host.name]
+    container = container_of(spec.server, candidate.command, candidate.image, host, engine)
+    return place_container(kind, host, machine, engine, container, taken), container
 
 
 def _trial_id(candidate: Candidate, host: HostSpec) -> str:

@@ -135,6 +135,9 @@ class Host(Protocol):
     @property
     def name(self) -> str: ...
 
+    def answers(self) -> bool:
+        """Whether it can be reached now; asked where a trial on it was interrupted."""
+
     def start(
         self, launch: Launch, tick: Callable[[], None] = lambda: None
     ) -> AbstractContextManager[Server]:

@@ -106,6 +106,7 @@ class FakeHost:
         """
         self._name, self._outcome, self._crashes = name, outcome, crashes
         self._busy_cpus, self._memory_bytes = busy_cpus, memory_bytes
+        self.is_away = False
         self.running: list[FakeServer] = []
         """Servers in use now."""
 
@@ -113,6 +114,10 @@ class FakeHost:
     def name(self) -> str:
         """Its name."""
         return self._name
+
+    def answers(self) -> bool:
+        """Unless it was told to be away."""
+        return not self.is_away
 
     @contextmanager
     def start(

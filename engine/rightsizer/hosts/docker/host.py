@@ -46,6 +46,15 @@ class DockerHost:
         """The host's name in the hosts file."""
         return self._spec.name
 
+    def answers(self) -> bool:
+        """Whether its engine does."""
+        try:
+            with Engine(self._address, self._tls) as engine:
+                engine.info()
+        except (EngineGone, Refused):
+            return False
+        return True
+
     @contextmanager
     def start(
         self, launch: Launch, tick: Callable[[], None] = lambda: None
