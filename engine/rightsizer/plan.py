@@ -181,15 +181,14 @@ def make_plan(
     trials: list[PlannedTrial] = []
     refused: list[Refusal] = []
     at_once = min(spec.limits.max_parallel_trials, len(hosts))
-    busy = (
-        _kept_apart(hosts, machine, taken)
-        if at_once > 1
-        else dict.fromkeys((host.name for host in hosts), taken)
-    )
+    busy = {host.name: taken for host in hosts}
+    if at_once > 1:
+        busy = _kept_apart(hosts, machine, taken)
     for candidate in candidates:
         kind = catalog.find(candidate.instance_type)
         assert kind is not None
-        options, reasons = [], []
+        options: list[PlannedTrial] = []
+        reasons: list[str] = []
         for host in hosts:
             try:
                 found = _on(host, candidate, kind, spec, machine, busy[host.name], engines or {})
