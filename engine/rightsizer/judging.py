@@ -55,6 +55,7 @@ def analyse(
             stopped_early=measurement.stopped_early,
             cut_short=measurement.cut_short,
             probe_latency_ms=max(probes, default=None),
+            reach=measurement.reach,
             url=spec.server.url,
             over_loopback=spec.server.url is None or _is_loopback(spec.server.url),
         ),

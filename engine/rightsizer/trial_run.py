@@ -166,9 +166,11 @@ class Trial:
                     raise
             server.check()
             time.sleep(PROBE_AGAIN_S)
-        latency_ms = dict(found)
+        latency_ms, reach = dict(found), None
+        if self.planned.placement.far:
+            reach = self.parts.traffic.reach(server.endpoint, self.context.request)
         self.measurement = replace(
-            self.measurement, ready_s=server.ready_s, probe_latency_ms=latency_ms
+            self.measurement, ready_s=server.ready_s, probe_latency_ms=latency_ms, reach=reach
         )
         slowest_ms = max(latency_ms.values(), default=None)
         self.parts.say(events.ServerReady(self.planned.id, server.ready_s, slowest_ms))

@@ -16,8 +16,10 @@ from rightsizer.errors import EnvironmentFault, Reason, TrialFailed, UsageError
 from rightsizer.hosts.base import Endpoint, Owner
 from rightsizer.hosts.control import ProbeError, send_probe
 from rightsizer.protocols import Body, Request, error_text
+from rightsizer.traffic.base import Reach
 from rightsizer.traffic.gathering import Gathering
 from rightsizer.traffic.link import Link
+from rightsizer.traffic.reach import reach_of
 from rightsizer.traffic.session import QUIT_S, LocustSession
 from rightsizer.units import counted
 
@@ -45,6 +47,10 @@ class LocustTraffic:
             tick()
             latency_ms[body.name] = _probe(endpoint, request, body)
         return latency_ms
+
+    def reach(self, endpoint: Endpoint, request: Request) -> Reach | None:
+        """See `traffic.base`."""
+        return reach_of(endpoint, request)
 
     @contextmanager
     def open(
