@@ -40,6 +40,8 @@ class DockerHost:
         assert spec.address is not None
         self._spec, self._address = spec, spec.address
         self._tls = tls_of(spec)
+        self._doubtful: set[str] = set()
+        """Runs of which something may have come to be after they were looked for the last time."""
 
     @property
     def name(self) -> str:
@@ -76,9 +78,10 @@ class DockerHost:
             try:
                 tick()
                 with _told():
-                    sweep(engine)
+                    self._sweep(engine)
                     container = self._create(engine, launch, run)
                     server = DockerServer(owner, engine, launch, container)
+                    server.watch()
                     _begin(server)
                     server.locate(run, published=self._spec.publish)
                 server.wait_ready(tick)
@@ -87,6 +90,8 @@ class DockerHost:
                 if _removed(engine, run, server):
                     with contextlib.suppress(TrialInterrupted):  # nothing is left for it to do
                         owner.on_loss(None, {})
+                else:
+                    self._doubtful.add(run)
 
     @contextmanager
     def _connected(self) -> Iterator[Engine]:
@@ -94,6 +99,12 @@ class DockerHost:
             engine = Engine(self._address, self._tls)
         with engine:
             yield engine
+
+    def _sweep(self, engine: Engine) -> None:
+        """Remove what dead engines left, and what came to be when this one had given up on it."""
+        sweep(engine)
+        for run in self._doubtful:
+            remove_run(engine, run)
 
     def _published_on(self) -> str | None:
         """Where the server's port can be reached beside its own network."""
@@ -108,10 +119,14 @@ class DockerHost:
         labels = labels_of(this_process(), run, launch.job_id, launch.trial_id, deadline_s)
         publish_on = self._published_on()
         internal = container.settings.network == "internal" and publish_on is None
-        engine.create_network(run, labels, internal=internal)
         model = None if launch.model_dir is None else str(launch.model_dir)
-        if launch.model_dir is not None and is_far(self._address):
-            model = volume_with(engine, launch.model_dir, run, container.image_id, labels)
+        try:
+            engine.create_network(run, labels, internal=internal)
+            if launch.model_dir is not None and is_far(self._address):
+                model = volume_with(engine, launch.model_dir, run, container.image_id, labels)
+        except Refused as error:
+            what = "the Docker engine cannot make what a trial needs"
+            raise EnvironmentFault(what, str(error)) from None
         request = create_request(
             container,
             launch.placement,
@@ -143,7 +158,7 @@ def _begin(server: DockerServer) -> None:
 
 
 def _removed(engine: Engine, run: str, server: DockerServer | None) -> bool:
-    """End the container and remove all of the run; whether nothing of it is left."""
+    """End the container and remove all of the run; whether nothing of it is left, or to come."""
     deadline_s = time.monotonic() + REMOVE_S
     try:
         if server is not None:
@@ -152,12 +167,12 @@ def _removed(engine: Engine, run: str, server: DockerServer | None) -> bool:
         while remove_run(engine, run):
             if time.monotonic() > deadline_s:
                 return False
-    except EngineGone:
+    except (EngineGone, Refused):
         return False
     finally:
         if server is not None:
             server.close()
-    return True
+    return not engine.unanswered
 
 
 @contextmanager
@@ -165,12 +180,8 @@ def _told() -> Iterator[None]:
     """What goes wrong with the engine itself says nothing about the candidate."""
     try:
         yield
-    except EngineGone as error:
+    except (EngineGone, Refused) as error:
         raise TrialInterrupted(Reason.HOST_LOST, str(error)) from None
-    except Refused as error:
-        raise EnvironmentFault(
-            "the Docker engine cannot make what a trial needs", str(error)
-        ) from None
 
 
 def _reaper_environment() -> dict[str, str]:
