@@ -18,8 +18,9 @@ from rightsizer.trials import TrialRecord
 ATTEMPTS = 2
 """Of a trial that is interrupted, in one run."""
 POLL_S = 0.1
+AWAY = (Reason.HOST_LOST, Reason.HOST_BUSY)
 RETURN_S = 60.0
-"""A host that was lost is waited for so long where no other can run what is left."""
+"""A host that is away is waited for so long where no other can run what is left."""
 ASK_EVERY_S = 2.0
 
 
@@ -131,7 +132,7 @@ class Runner:
             chosen.attempt += 1
             if record.state is not TrialState.INTERRUPTED:
                 continue
-            if record.reason is Reason.HOST_LOST and option.host.name not in self._given_up:
+            if record.reason in AWAY and option.host.name not in self._given_up:
                 self._lost.setdefault(option.host.name, time.monotonic())
             if chosen.left:
                 self._waiting.insert(0, chosen)

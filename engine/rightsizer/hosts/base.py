@@ -136,7 +136,7 @@ class Host(Protocol):
     def name(self) -> str: ...
 
     def answers(self) -> bool:
-        """Whether it can be reached now; asked where a trial on it was interrupted."""
+        """Whether it can take a trial now; asked where one on it was interrupted."""
 
     def start(
         self, launch: Launch, tick: Callable[[], None] = lambda: None

@@ -6,10 +6,11 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from rightsizer.addresses import is_far
+from rightsizer.containers import Container
 from rightsizer.errors import EnvironmentFault, Reason, TrialFailed, TrialInterrupted
 from rightsizer.hosts.base import Launch
 from rightsizer.hosts.docker.endings import hint
@@ -20,6 +21,7 @@ from rightsizer.hosts.docker.reaper import reaper_command
 from rightsizer.hosts.docker.request import create_request
 from rightsizer.hosts.docker.server import DockerServer
 from rightsizer.hosts.docker.sweep import remove_run, sweep
+from rightsizer.hosts.docker.turns import Busy, leased_to, take_turn
 from rightsizer.hosts.owner import GuardedOwner
 from rightsizer.hosts.ports import LOOPBACK
 from rightsizer.inventory import HostSpec
@@ -49,13 +51,13 @@ class DockerHost:
         return self._spec.name
 
     def answers(self) -> bool:
-        """Whether its engine does."""
+        """Whether its engine does, and nobody has leased the machine."""
         try:
             with Engine(self._address, self._tls) as engine:
-                engine.info()
+                sweep(engine)
+                return not is_far(self._address) or leased_to(engine) is None
         except (EngineGone, Refused):
             return False
-        return True
 
     @contextmanager
     def start(
@@ -64,7 +66,7 @@ class DockerHost:
         """See `hosts.base.Host`.
 
         Raises:
-            TrialInterrupted: the engine does not answer.
+            TrialInterrupted: the engine does not answer, or its machine is leased to another trial.
             EnvironmentFault: it can make no network, or no room for the model.
         """
         launch.trial_dir.mkdir(parents=True, exist_ok=True)
@@ -112,11 +114,21 @@ class DockerHost:
             return None
         return "0.0.0.0" if is_far(self._address) else LOOPBACK
 
+    def _take_turn(self, engine: Engine, labels: Mapping[str, str], container: Container) -> None:
+        try:
+            take_turn(engine, labels, container.image_id)
+        except Busy as error:
+            raise TrialInterrupted(Reason.HOST_BUSY, f"host {self.name}: {error}") from None
+        except Missing as error:
+            raise _image_gone(container, error) from None
+
     def _create(self, engine: Engine, launch: Launch, run: str) -> str:
         container = launch.container
         assert container is not None
         deadline_s = time.time() + launch.lifetime_s
         labels = labels_of(this_process(), run, launch.job_id, launch.trial_id, deadline_s)
+        if is_far(self._address):
+            self._take_turn(engine, labels, container)
         publish_on = self._published_on()
         internal = container.settings.network == "internal" and publish_on is None
         model = None if launch.model_dir is None else str(launch.model_dir)
@@ -139,11 +151,15 @@ class DockerHost:
         try:
             return engine.create(run, request)
         except Missing as error:
-            detail = f"image {container.image} is gone since the plan was made: {error}"
-            raise TrialFailed(Reason.NOT_RUNNABLE, detail) from None
+            raise _image_gone(container, error) from None
         except Refused as error:
             detail = f"the Docker engine refused the container: {error}"
             raise TrialFailed(Reason.NOT_RUNNABLE, detail) from None
+
+
+def _image_gone(container: Container, error: Missing) -> TrialFailed:
+    detail = f"image {container.image} is gone since the plan was made: {error}"
+    return TrialFailed(Reason.NOT_RUNNABLE, detail)
 
 
 def _begin(server: DockerServer) -> None:
