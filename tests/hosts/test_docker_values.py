@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from rightsizer.containers import Container
 from rightsizer.errors import Reason
-from rightsizer.hosts.docker.endings import ending_of, hint
+from rightsizer.hosts.docker.endings import ending_of, hint, of_refused_start
 from rightsizer.hosts.docker.ownership import (
     HIDDEN,
     Owner,
@@ -184,13 +184,31 @@ ENDED = {**RUNS, "Running": False}
         ({**ENDED, "ExitCode": 3}, False, True, Reason.EXITED_AT_START, "exit code 3"),
         ({**ENDED, "ExitCode": 3}, False, False, Reason.CRASHED, "exit code 3"),
         ({**ENDED, "ExitCode": 0}, False, False, Reason.CRASHED, "exit code 0"),
-        ({**ENDED, "ExitCode": 127}, False, True, Reason.EXITED_AT_START, "another processor"),
     ],
 )
 def test_a_state_tells_how_the_server_ended(state, ran_out, before, reason, said):
     found = ending_of(state, ran_out, "", before)
     assert (found[0] if found else None) is reason
     assert found is None or said in found[1]
+
+
+@pytest.mark.parametrize(
+    ("code", "printed", "why"),
+    [
+        (127, "[FATAL tini (7)] exec /x failed: Exec format error", "for another processor"),
+        (127, "[FATAL tini (7)] exec /x failed: No such file or directory", "not in the image"),
+        (127, "/x: 1: \x7fELF\x02\x01\x01: not found", "for another processor"),
+        (126, "[FATAL tini (7)] exec /x failed: Permission denied", "may not be executed"),
+        (1, "cp: cannot stat '/x': No such file or directory", ""),  # it did begin
+    ],
+)
+def test_a_program_that_could_not_begin_is_told_by_what_init_says(code, printed, why):
+    found = ending_of({**ENDED, "ExitCode": code}, False, printed, True)
+    assert found is not None
+    assert found[0] is Reason.EXITED_AT_START
+    assert why in found[1]
+    assert bool(why) is ("its program" in found[1])
+    assert why in of_refused_start(printed)
 
 
 @pytest.mark.parametrize(

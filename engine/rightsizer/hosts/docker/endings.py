@@ -9,7 +9,15 @@ from rightsizer.errors import Reason
 KILLED = 137
 """128 and SIGKILL, as the engine reports it."""
 CANNOT_RUN = (126, 127)
-NO_PROGRAM = "its program is not there, not executable, or for another processor"
+ANOTHER_PROCESSOR = "its program is for another processor, or is none"
+NO_PROGRAM = {
+    "exec format error": ANOTHER_PROCESSOR,
+    "\x7felf": ANOTHER_PROCESSOR,  # a shell took it for a script
+    "no such file or directory": "its program, or what is to run that, is not in the image",
+    "executable file not found": "its program is not in the image",
+    "permission denied": "its program may not be executed",
+}
+"""What init, a shell or the engine says of a program that did not begin, and what it means."""
 HINTS = (
     ("read-only file system", "server.container.writable_root: true, or writable: [FOLDER]"),
     ("errno 30", "server.container.writable_root: true, or writable: [FOLDER]"),
@@ -47,12 +55,12 @@ def ending_of(
         return None
     code = int(state.get("ExitCode", 0))
     how = "signal SIGKILL" if code == KILLED else f"exit code {code}"
-    if code in CANNOT_RUN:
-        how += f" ({NO_PROGRAM})"
     said = str(state.get("Error") or "")
     if before_ready:
+        printed = f"{log}\n{said}"
+        why = (_why_no_program(printed) if code in CANNOT_RUN else "") or hint(printed)
         detail = f"the server ended before it was ready: {how}"
-        return Reason.EXITED_AT_START, _joined(detail, said, hint(f"{log}\n{said}"))
+        return Reason.EXITED_AT_START, _joined(detail, said, why)
     detail = f"the server ended in the middle of the trial: {how}"
     return Reason.CRASHED, _joined(detail, said, hint(log))
 
@@ -60,10 +68,18 @@ def ending_of(
 def hint(text: str) -> str:
     """What would let a server that printed this start; empty where nothing is known."""
     lowered = text.lower()
-    if "exec format error" in lowered:
-        return NO_PROGRAM
     found = next((key for sign, key in HINTS if sign in lowered), "")
     return f"the job file can allow more: {found}" if found else ""
+
+
+def of_refused_start(said: str) -> str:
+    """What an engine's refusal to start a container means for its user, as one line."""
+    return _joined(f"the container did not start: {said}", _why_no_program(said) or hint(said))
+
+
+def _why_no_program(text: str) -> str:
+    lowered = text.lower()
+    return next((why for sign, why in NO_PROGRAM.items() if sign in lowered), "")
 
 
 def _joined(*parts: str) -> str:

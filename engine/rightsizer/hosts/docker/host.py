@@ -13,7 +13,7 @@ from rightsizer.addresses import is_far
 from rightsizer.containers import Container
 from rightsizer.errors import EnvironmentFault, Reason, TrialFailed, TrialInterrupted
 from rightsizer.hosts.base import Launch
-from rightsizer.hosts.docker.endings import hint
+from rightsizer.hosts.docker.endings import of_refused_start
 from rightsizer.hosts.docker.engine import Engine, EngineGone, Missing, Refused, tls_of
 from rightsizer.hosts.docker.model import volume_with
 from rightsizer.hosts.docker.ownership import labels_of, this_process
@@ -166,11 +166,8 @@ def _begin(server: DockerServer) -> None:
     try:
         server.begin()
     except Refused as error:
-        detail = f"the container did not start: {error}"
-        more = hint(str(error))
-        raise TrialFailed(
-            Reason.EXITED_AT_START, f"{detail}; {more}" if more else detail, str(error)
-        ) from None
+        detail = of_refused_start(str(error))
+        raise TrialFailed(Reason.EXITED_AT_START, detail, str(error)) from None
 
 
 def _removed(engine: Engine, run: str, server: DockerServer | None) -> bool:
