@@ -192,6 +192,7 @@ def make_plan(
         for host in hosts:
             try:
                 found = _on(host, candidate, kind, spec, machine, busy[host.name], engines or {})
+                _require_same_image(found[1], options)
             except NotRunnable as error:
                 reasons.append(f"{host.name}: {error}" if len(hosts) > 1 else str(error))
                 continue
@@ -268,6 +269,14 @@ def _on(
     engine = engines[host.name]
     container = container_of(spec.server, candidate.command, candidate.image, host, engine)
     return place_container(kind, host, machine, engine, container, taken), container
+
+
+def _require_same_image(container: Container | None, options: Sequence[PlannedTrial]) -> None:
+    """Refuse a host whose image of the same name is another; raises NotRunnable."""
+    for option in options:
+        if container and option.container and container.content != option.container.content:
+            image, first = container.image, option.host.name
+            raise NotRunnable(f"image {image} is another there than on {first}; copy it again")
 
 
 def _trial_id(candidate: Candidate, host: HostSpec) -> str:

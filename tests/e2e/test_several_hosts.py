@@ -13,8 +13,7 @@ from rightsizer.events import Event, StepStarted, TrialStarted
 from rightsizer.jobs import run
 from rightsizer.results import Job
 
-from tests.hosts.engines import OwnEngine, own_engine, why_no_engines
-from tests.hosts.images import require_engine
+from tests.hosts.engines import OwnEngine, own_engine, require_own_engines
 
 from .conftest import wait_until_none
 
@@ -46,10 +45,7 @@ hosts: hosts.yaml
 
 @pytest.fixture
 def engines() -> Iterator[dict[str, OwnEngine]]:
-    why = why_no_engines()
-    if why is not None:
-        require_engine()  # where engines are a must, a missing one is a failure
-        pytest.skip(why)
+    require_own_engines()
     with ExitStack() as stack:
         yield {name: stack.enter_context(own_engine()) for name in ("a", "b")}
 

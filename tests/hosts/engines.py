@@ -19,6 +19,9 @@ from pathlib import Path
 
 import docker
 import psutil
+import pytest
+from rightsizer.hosts.docker.engine import Engine
+from rightsizer.hosts.trust import Tls
 
 from tests.certificates import make_certificates
 from tests.hosts.images import make_image
@@ -29,8 +32,14 @@ READY_S = 60.0
 END_S = 20.0
 
 
-def why_no_engines() -> str | None:
-    """What keeps this machine from running engines of our own; None where it can."""
+def require_own_engines() -> None:
+    """Skip the test where this machine cannot run engines of our own."""
+    why = _why_none()
+    if why is not None:
+        pytest.skip(why)
+
+
+def _why_none() -> str | None:
     if os.geteuid() != 0:
         return "engines in network namespaces need root"
     missing = [name for name in ("dockerd", "ip", "nsenter") if shutil.which(name) is None]
@@ -51,6 +60,12 @@ class OwnEngine:
         pem = self.folder / "pem"
         tls = f"{{ca: {pem}/ca.pem, cert: {pem}/client.pem, key: {pem}/client.key}}"
         return f"kind: docker, address: 'tcp://{self.address}:{PORT}', publish: true, tls: {tls}"
+
+    def engine(self) -> Engine:
+        """As another machine reaches it."""
+        pem = self.folder / "pem"
+        tls = Tls(f"{pem}/ca.pem", f"{pem}/client.pem", f"{pem}/client.key")
+        return Engine(f"tcp://{self.address}:{PORT}", tls)
 
     def client(self) -> docker.APIClient:
         """A client of its socket."""

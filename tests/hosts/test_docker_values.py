@@ -20,6 +20,7 @@ from rightsizer.hosts.docker.ownership import (
     this_process,
 )
 from rightsizer.hosts.docker.request import create_request
+from rightsizer.hosts.docker.transfer import content_of
 from rightsizer.hosts.docker.watch import usage_of
 from rightsizer.inventory import Placement
 from rightsizer.spec import ContainerSpec
@@ -248,3 +249,17 @@ def test_a_reading_counts_memory_without_cache_in_both_versions_of_control_group
 @pytest.mark.parametrize("reading", [{}, {"memory_stats": {}}, {"cpu_stats": {}}])
 def test_a_container_that_does_not_run_has_no_reading(reading):
     assert usage_of(reading, 7) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"Id": "sha256:2", "Created": "now"}, True),
+        ({"RootFS": {"Layers": ["b"]}}, False),
+        ({"Config": {"Cmd": ["y"]}}, False),
+        ({"Config": {"Cmd": ["x"], "Env": [], "Image": "z"}}, True),
+    ],
+)
+def test_images_are_the_same_by_what_they_hold_and_run_not_by_their_ids(change, same):
+    image = {"Id": "sha256:1", "RootFS": {"Layers": ["a"]}, "Config": {"Cmd": ["x"]}}
+    assert (content_of({**image, **change}) == content_of(image)) is same

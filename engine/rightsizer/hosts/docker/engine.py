@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from types import TracebackType
 from typing import IO, Any
@@ -123,6 +123,18 @@ class Engine:
     def image(self, name: str) -> Document:
         """An image; raises Missing. Nothing is pulled."""
         return dict(self._call(self._api.inspect_image, name))
+
+    def save(self, name: str) -> Iterator[bytes]:
+        """An image as a tar archive, piece by piece; raises Missing."""
+        with self._patient(COPY_S), self._translated():
+            yield from self._api.get_image(name)
+
+    def load(self, archive: Iterable[bytes]) -> None:
+        """Take in the images of an archive as `save` gives it."""
+        with self._patient(COPY_S), self._translated():
+            for said in self._api.load_image(archive):
+                if "error" in said:
+                    raise Refused(" ".join(str(said["error"]).split()))
 
     # -- things of ours --------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from typing import Any
 from rightsizer.addresses import DEFAULT_ADDRESS, address_problem
 from rightsizer.containers import EngineFacts, ImageFacts
 from rightsizer.hosts.docker.engine import Engine, EngineGone, Missing, Refused, tls_of
+from rightsizer.hosts.docker.transfer import content_of
 from rightsizer.inventory import HostSpec, TlsFiles
 
 
@@ -60,4 +61,5 @@ def _image(engine: Engine, name: str) -> ImageFacts | None:
         architecture=str(found["Architecture"]),
         ports=tuple(ports),
         has_command=bool(config.get("Cmd") or config.get("Entrypoint")),
+        content=content_of(found),
     )
