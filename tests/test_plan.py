@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from rightsizer.catalog import Catalog, MachineSize, load_catalog
 from rightsizer.containers import EngineFacts, ImageFacts
@@ -260,6 +262,77 @@ def test_a_docker_host_runs_images_and_an_image_goes_past_a_process_host():
     assert trial.host.name == "rack"
     assert trial.container is not None
     assert (trial.container.image, trial.container.image_id) == ("a:1", "sha256:1")
+
+
+FAR = tuple(
+    HostSpec(name=name, kind="docker", address=f"tcp://{name}:2376", publish=True) for name in "ab"
+)
+WITH_IMAGE = {"server": {"image": "a:1", "protocol": "sagemaker"}}
+
+
+def far_engine(name: str, content: str = "c") -> EngineFacts:
+    image = ImageFacts(f"sha256:{name}", "amd64", content=content)
+    return EngineFacts(f"tcp://{name}:2376", 8, 16 * BYTES_PER_GIB, "x86_64", {"a:1": image})
+
+
+def test_a_trial_knows_every_host_that_can_run_it_and_has_one_id_on_all():
+    spec = job({"instance_type": "local.1cpu"}, **WITH_IMAGE)
+    plan = plan_of(spec, FAR, engines={name: far_engine(name) for name in "ab"})
+    (trial,) = plan.trials
+    assert [option.host.name for option in trial.options] == ["a", "b"]
+    assert len({option.id for option in trial.options}) == 1
+    assert plan.at_once == 1
+
+
+def test_a_host_whose_image_of_the_name_is_another_does_not_run_the_trial():
+    spec = job({"instance_type": "local.1cpu"}, **WITH_IMAGE)
+    engines = {"a": far_engine("a"), "b": far_engine("b", content="other")}
+    (trial,) = plan_of(spec, FAR, engines=engines).trials
+    assert [option.host.name for option in trial.options] == ["a"]
+
+
+def test_generators_of_trials_that_run_at_once_have_cores_of_their_own():
+    limits = {"max_parallel_trials": 3}
+    spec = job({"instance_type": "local.1cpu"}, **WITH_IMAGE, limits=limits)
+    plan = plan_of(spec, FAR, engines={name: far_engine(name) for name in "ab"})
+    (trial,) = plan.trials
+    a, b = (option.placement.generator_cpus for option in trial.options)
+    assert (a, b) == ((0, 4), (1, 5))
+    assert plan.at_once == 2  # no more than hosts
+
+
+def test_where_there_are_too_few_cores_generators_share_them():
+    limits = {"max_parallel_trials": 2}
+    spec = job({"instance_type": "local.1cpu"}, **WITH_IMAGE, limits=limits)
+    one = replace(MACHINE, cores=((0, 4),))
+    engines = {name: far_engine(name) for name in "ab"}
+    (trial,) = make_plan(spec, CATALOG, FAR, one, engines=engines).trials
+    a, b = (option.placement.generator_cpus for option in trial.options)
+    assert a == b == (0, 4)
+
+
+def test_a_core_stays_for_servers_here_before_generators_get_their_own():
+    limits = {"max_parallel_trials": 2}
+    server = {"image": "a:1", "command": ["serve", "{port}"]}
+    two = replace(MACHINE, cores=((0, 4), (1, 5)))
+    spec = job({"instance_type": "local.1cpu"}, server=server, limits=limits)
+    engines = {"a": far_engine("a")}
+    (trial,) = make_plan(spec, CATALOG, (THIS_MACHINE, FAR[0]), two, engines=engines).trials
+    here, far = (option.placement for option in trial.options)
+    assert not here.co_located
+    assert here.generator_cpus == far.generator_cpus == (0, 4)
+
+
+def test_a_server_here_keeps_off_the_generators_of_other_hosts():
+    limits = {"max_parallel_trials": 2}
+    spec = job(
+        {"instance_type": "local.6cpu"},
+        server={"image": "a:1", "command": ["serve", "{port}"]},
+        limits=limits,
+    )
+    (trial,) = plan_of(spec, (THIS_MACHINE, FAR[0]), engines={"a": far_engine("a")}).trials
+    here, far = trial.options
+    assert not set(here.placement.server_cpus) & set(far.placement.generator_cpus)
 
 
 def test_cpus_that_other_jobs_hold_are_not_planned():

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from math import ceil, prod
 
+from rightsizer.addresses import is_far
 from rightsizer.catalog import Catalog, InstanceType
 from rightsizer.containers import Container, EngineFacts, container_of, place_container
 from rightsizer.errors import EnvironmentFault, ProblemsError
@@ -228,23 +229,20 @@ def _kept_apart(
 ) -> dict[str, frozenset[int]]:
     """For each host the CPUs of this machine that it must not use, where trials run at once.
 
-    Every host's generator gets cores that no other host uses. Where there are too few the hosts
-    share them, and take turns.
+    Every host's generator gets cores that no other host uses. Where there are too few, with one
+    left for servers here, the hosts share them, and take turns.
     """
+    servers_here = any(host.kind == "process" or not is_far(host.address or "") for host in hosts)
     own: dict[str, frozenset[int]] = {}
     for host in hosts:
-        others = frozenset().union(*own.values())
+        others = taken.union(*own.values())
+        free = sum(not others.issuperset(core) for core in machine.cores)
         try:
-            placement = place_generator(host, machine, taken | others)
-        except NotRunnable:
+            apart = others if free > servers_here else taken
+            own[host.name] = frozenset(place_generator(host, machine, apart).generator_cpus)
+        except NotRunnable:  # CPUs that the hosts file names are taken: the plan will say so
             own[host.name] = frozenset()
-        else:
-            own[host.name] = frozenset(placement.generator_cpus)
-    return {
-        host.name: taken.union(*(cpus for name, cpus in own.items() if name != host.name))
-        - own[host.name]
-        for host in hosts
-    }
+    return {host.name: taken.union(*own.values()) - own[host.name] for host in hosts}
 
 
 def _on(
