@@ -59,7 +59,7 @@ def main() -> int:
 
 
 def paired(options: argparse.Namespace) -> list[dict[str, Figures]]:
-    """Both hosts' figures, round by round; each goes first in every other: what drifts meets both."""
+    """Both hosts' figures by round; each goes first in every other: what drifts meets both."""
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["RIGHTSIZER_STORE"] = scratch
