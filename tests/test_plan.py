@@ -377,6 +377,56 @@ def test_a_plan_of_which_nothing_can_run_is_the_environments_fault():
     )
 
 
+# -- types that cannot be told apart -------------------------------------------------------------
+
+
+def stand_ins(*names: str, cpus: int = 2) -> HostSpec:
+    provided = [
+        {"instance_type": name, "as": "stand-in", "cpus": cpus, "memory_gib": 4.0} for name in names
+    ]
+    return HostSpec.model_validate({"name": "rack", "provides": provided})
+
+
+def test_types_that_a_host_cannot_tell_apart_are_measured_once():
+    names = ("ml.m5.xlarge", "ml.c5.xlarge")
+    spec = job(*({"instance_type": n, "environment": {"A": ["1", "2"]}} for n in names))
+    plan = plan_of(spec, (stand_ins(*names),))
+    assert [trial.candidate.environment["A"] for trial in plan.trials] == ["1", "2"]
+    for trial in plan.trials:
+        assert trial.candidate.instance_type == "ml.m5.xlarge"
+        assert [twin.instance_type for twin in trial.twins] == ["ml.c5.xlarge"]
+        assert trial.twins[0].environment == trial.candidate.environment
+    assert len(plan.candidates) == 4
+    assert plan.expected_s == 2 * 70
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        # another size, another provenance, another server
+        {"instance_type": "local.1cpu"},
+        {"instance_type": "local.2cpu"},
+        {"instance_type": "ml.c5.xlarge", "command": ["other", "{port}"]},
+        {"instance_type": "ml.c5.xlarge", "environment": {"A": "1"}},
+    ],
+)
+def test_candidates_that_differ_in_more_than_the_types_name_are_measured_apart(other):
+    host = stand_ins("ml.m5.xlarge", "ml.c5.xlarge")
+    plan = plan_of(job({"instance_type": "ml.m5.xlarge"}, other), (host,))
+    assert len(plan.trials) == 2
+    assert all(trial.twins == () for trial in plan.trials)
+
+
+def test_types_of_a_server_at_a_url_are_measured_apart():
+    """What stands behind it may have been changed by the hooks in between."""
+    spec = job(
+        {"instance_type": "ml.m5.xlarge"},
+        {"instance_type": "ml.c5.xlarge"},
+        server={"url": "http://a/"},
+    )
+    assert len(plan_of(spec).trials) == 2
+
+
 # -- time --------------------------------------------------------------------------------------
 
 

@@ -58,6 +58,8 @@ class PlannedTrial:
     """On a Docker host."""
     elsewhere: tuple[PlannedTrial, ...] = ()
     """The same trial on the other hosts that can run it, in the order of the hosts file."""
+    twins: tuple[Candidate, ...] = ()
+    """Candidates of other instance types that it measures too: no host tells them apart."""
 
     @property
     def options(self) -> tuple[PlannedTrial, ...]:
@@ -96,7 +98,8 @@ class Plan:
     @property
     def candidates(self) -> tuple[Candidate, ...]:
         """Every candidate, runnable or not."""
-        return (*(t.candidate for t in self.trials), *(r.candidate for r in self.refused))
+        runnable = (candidate for t in self.trials for candidate in (t.candidate, *t.twins))
+        return (*runnable, *(r.candidate for r in self.refused))
 
     @property
     def expected_s(self) -> float:
@@ -205,6 +208,8 @@ def make_plan(
             trials.append(replace(options[0], elsewhere=tuple(options[1:])))
         else:
             refused.append(Refusal(_trial_id(candidate, hosts[0]), candidate, "; ".join(reasons)))
+    if not spec.server.url:  # whose types nothing here tells
+        trials = _measured_once(trials)
     steps = steps_of(spec.traffic)
     traffic_s = sum(step.duration_s for step in steps)
     if isinstance(spec.traffic, SaturateTraffic | SearchTraffic):
@@ -222,6 +227,33 @@ def require_runnable(plan: Plan) -> None:
         return
     why = "; ".join(dict.fromkeys(refusal.why for refusal in plan.refused))
     raise EnvironmentFault("no host can run any candidate", why)
+
+
+def _measured_once(trials: Sequence[PlannedTrial]) -> list[PlannedTrial]:
+    """Trials that differ in nothing but the instance type's name, as one with its twins."""
+    found: list[PlannedTrial] = []
+    for trial in trials:
+        place = next((i for i, one in enumerate(found) if _same_but_for_type(one, trial)), None)
+        if place is None:
+            found.append(trial)
+        else:
+            twins = (*found[place].twins, trial.candidate)
+            options = found[place].elsewhere
+            found[place] = replace(
+                found[place],
+                twins=twins,
+                elsewhere=tuple(replace(option, twins=twins) for option in options),
+            )
+    return found
+
+
+def _same_but_for_type(one: PlannedTrial, other: PlannedTrial) -> bool:
+    def rest(trial: PlannedTrial) -> object:
+        candidate = trial.candidate
+        where = [(o.host.name, o.placement, o.container) for o in trial.options]
+        return dict(candidate.environment), candidate.own_server, where
+
+    return rest(one) == rest(other)
 
 
 def _kept_apart(

@@ -164,6 +164,7 @@ class Runner:
                     id=planned.id,
                     ordinal=waiting.ordinal,
                     candidate=planned.candidate,
+                    twins=planned.twins,
                     host=planned.host.name,
                     state=TrialState.STOPPED,
                     reason=self._control.reason(),

@@ -102,6 +102,7 @@ class Trial:
             id=planned.id,
             ordinal=ordinal,
             candidate=planned.candidate,
+            twins=planned.twins,
             host=planned.host.name,
             state=TrialState.RUNNING,
             attempt=attempt,

@@ -50,6 +50,13 @@ class TrialRecord:
     sample_files: tuple[str, ...] = ()
     """Relative to the job's folder."""
     wall_s: float = 0.0
+    twins: tuple[Candidate, ...] = ()
+    """Candidates of other instance types that it stands for: no host tells them apart."""
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """All that it measured, or was to."""
+        return (self.candidate, *self.twins)
 
     @property
     def is_final(self) -> bool:

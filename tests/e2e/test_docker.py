@@ -6,7 +6,9 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
+import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -104,28 +106,58 @@ MOMENTS = {
 }
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_nothing_is_left_within_ten_seconds_of_a_kill_9(tmp_path, write_job, client, moment):
-    line, wait_s = MOMENTS[moment]
-    before = ours(client)
-    # Somebody else's, and one of an engine that lives: both must stay.
+@contextlib.contextmanager
+def of_somebody_else(client: docker.APIClient) -> Iterator[None]:
+    """A container, a network and a volume that are none of ours, and must stay."""
     labels = {"com.example.owner": "somebody"}
-    other = client.create_container(make_image(client), ["/x"], labels=labels)["Id"]
+    container = client.create_container(make_image(client), ["/x"], labels=labels)["Id"]
+    network = client.create_network(f"somebody-{container[:8]}", labels=labels)["Id"]
+    volume = client.create_volume(f"somebody-{container[:8]}", labels=labels)["Name"]
     try:
-        process = start("run", write_job(duration_s=30, words='"slow"'))
+        yield
+    finally:
+        client.remove_container(container, force=True)
+        client.remove_network(network)
+        client.remove_volume(volume)
+
+
+@pytest.fixture
+def near(write_job) -> Path:
+    return write_job(duration_s=30, words='"slow"')
+
+
+@pytest.fixture
+def far(tmp_path, write_job) -> Iterator[Path]:
+    """A job whose model is copied to its host, into a volume."""
+    with Relay(socket.create_server(("127.0.0.1", 0))) as relay:
+        host = f"{{name: far, kind: docker, publish: true, address: '{relay.address}'}}"
+        job = write_job(f"hosts:\n  - {host}\n", duration_s=30, words='"slow"')
+        with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as archive:
+            archive.add(tmp_path / "body.txt", "model/1/saved_model.pb")
+        job.write_text(f"{job.read_text()}model: {{name: m, archive: model.tar.gz}}\n")
+        yield job
+
+
+@pytest.mark.parametrize(
+    ("moment", "where"),
+    [*((moment, "near") for moment in MOMENTS), ("while it is made", "far"), ("in a step", "far")],
+)
+def test_nothing_is_left_within_ten_seconds_of_a_kill_9(tmp_path, request, client, moment, where):
+    line, wait_s = MOMENTS[moment]
+    job = request.getfixturevalue(where)
+    before = ours(client)
+    with of_somebody_else(client):
+        process = start("run", job)
         with process:
             if line:
                 wait_for_line(process, line if line != "step 1" else "server ready")
             time.sleep(wait_s)
             if moment in ("once it is ready", "in a step"):
-                assert len(ours(client) - before) == 2
+                assert len(ours(client) - before) == (2 if where == "near" else 3)
             os.kill(process.pid, signal.SIGKILL)
             process.communicate()
         assert eventually_only(client, before, 10.0) == set()
         assert wait_until_none(tmp_path, 10.0) == []
-        client.inspect_container(other)
-    finally:
-        client.remove_container(other, force=True)
 
 
 def test_three_interrupts_leave_nothing(tmp_path, write_job, client):

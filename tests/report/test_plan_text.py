@@ -137,3 +137,11 @@ def test_a_job_longer_than_its_own_limit_is_said_before_it_runs() -> None:
     text = plan_table(PLAN, SPEC.model_copy(update={"limits": limits}), None)
     assert "the last trials would not run" in text
     assert "would not run" not in plan_table(PLAN, SPEC, None)
+
+
+def test_types_that_are_measured_as_one_are_told_in_the_plan():
+    twin = replace(PLAN.trials[0].candidate, instance_type="ml.twin.large")
+    plan = replace(PLAN, trials=(replace(PLAN.trials[0], twins=(twin,)),))
+    said = plan_table(plan, SPEC, None)
+    assert "Measured once" in said
+    assert "stands for ml.twin.large too" in said

@@ -252,6 +252,17 @@ def no_price(instance_type: str) -> Doubt:
     )
 
 
+def by_price_only(names: Sequence[str], host: str) -> Doubt:
+    """Instance types that were measured once, as a group."""
+    return Doubt(
+        "by-price-only",
+        "note",
+        f"host {host} cannot tell {', '.join(names)} apart: measured once, ranked by price only",
+        "measure them on machines of those types to tell them apart",
+        {"instance_types": ", ".join(names)},
+    )
+
+
 def count_uncertain(low: int, high: int | None) -> Doubt:
     """The maximum's interval holds another instance count."""
     many = f"{low} to {high}" if high is not None else f"{low} or more"

@@ -94,6 +94,7 @@ def _sections(plan: Plan, spec: JobSpec) -> list[Section]:
         Entry("co-located", f"{kind} shares a physical core with the generator") for kind in sharing
     ]
     relaxed = dict.fromkeys(what for t in plan.trials for what in t.placement.relaxed)
+    groups = [t for t in plan.trials if t.twins]
     allowed_s = spec.limits.duration_s
     late = Entry(
         "limits.duration_s",
@@ -102,6 +103,7 @@ def _sections(plan: Plan, spec: JobSpec) -> list[Section]:
     )
     return [
         *([Section("Cannot run", refused)] if refused else []),
+        *([Section("Measured once", tuple(map(_group, groups)))] if groups else []),
         *([Section("Containers may", tuple(_relaxation(r) for r in relaxed))] if relaxed else []),
         *([Section("Too long", (late,))] if plan.expected_s > allowed_s else []),
         Section(
@@ -125,6 +127,14 @@ def _wanted(spec: JobSpec) -> list[Entry]:
         wanted = given(spec.target.invocations_per_min)
         found.append(Entry("target", f"{wanted} invocations a minute"))
     return found
+
+
+def _group(trial: PlannedTrial) -> Entry:
+    others = ", ".join(candidate.instance_type for candidate in trial.twins)
+    return Entry(
+        _label(trial.candidate),
+        f"stands for {others} too: nothing here tells them apart, and they rank by price only",
+    )
 
 
 def _relaxation(told: str) -> Entry:
