@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MODEL := build/resnet50/model.tar.gz
 IMAGES := payloads/images.tar.gz
 
-.PHONY: help install demo test test-fast lint bench clean
+.PHONY: help install demo test test-fast lint images images-offline bench clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,12 @@ lint: $(VENV)/.installed ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+images: ## container images, from public base images (Docker, a registry)
+	containers/build.sh
+
+images-offline: $(VENV)/.installed ## savedmodel-server's image without a registry; BASE=IMAGE, or debootstrap
+	PYTHON=$(BIN)/python containers/build.sh offline
 
 bench: $(MODEL) $(IMAGES) ## measure the instrument itself, into benchmarks/results.json
 	$(BIN)/python benchmarks/run_all.py
