@@ -54,7 +54,7 @@ class DockerHost:
         """Whether its engine does, and nobody has leased the machine."""
         try:
             with Engine(self._address, self._tls) as engine:
-                sweep(engine)
+                self._sweep(engine)
                 return not is_far(self._address) or leased_to(engine) is None
         except (EngineGone, Refused):
             return False
