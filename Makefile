@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MODEL := build/resnet50/model.tar.gz
 IMAGES := payloads/images.tar.gz
 
-.PHONY: help install demo test test-fast lint bench clean
+.PHONY: help install demo test test-fast lint images images-offline bench clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,16 +28,22 @@ demo: $(MODEL) $(IMAGES) ## measure ResNet50 on this machine and recommend (6 mi
 	$(BIN)/rightsizer run containers/demo.yaml
 
 # Tests with servers run one at a time: each wants the CPUs to itself.
-test: test-fast $(MODEL) $(IMAGES) ## everything: lint, types, all tests, the real ResNet50
-	$(BIN)/python -m pytest -m 'server or tensorflow'
+test: test-fast $(MODEL) $(IMAGES) ## everything: lint, types, all tests (Docker's where an engine answers), the real ResNet50
+	$(BIN)/python -m pytest -m 'server or docker or tensorflow'
 
-test-fast: lint ## without TensorFlow and servers; under a minute
+test-fast: lint ## without TensorFlow, Docker and servers; under a minute
 	$(BIN)/python -m pytest -n auto -m 'not server and not docker and not tensorflow'
 
 lint: $(VENV)/.installed ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+images: ## container images, from public base images (Docker, a registry)
+	containers/build.sh
+
+images-offline: $(VENV)/.installed ## savedmodel-server's image without a registry; BASE=IMAGE, or debootstrap
+	PYTHON=$(BIN)/python containers/build.sh offline
 
 bench: $(MODEL) $(IMAGES) ## measure the instrument itself, into benchmarks/results.json
 	$(BIN)/python benchmarks/run_all.py

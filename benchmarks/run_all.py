@@ -24,6 +24,7 @@ from typing import Any
 HERE = Path(__file__).parent
 BENCHES = (
     "server_overhead",
+    "docker_overhead",
     "analysis_speed",
     "generator_ceiling",
     "server_record",

@@ -26,7 +26,7 @@ def row(
         ci = (maximum * math.exp(-Z * sd), maximum * math.exp(Z * sd))
     return Recommendation(
         rank=1,
-        trial_id="x",
+        trial_id=f"{instance_type} {environment} {basis}",
         instance_type=instance_type,
         environment=environment,
         command=None,
@@ -66,6 +66,12 @@ def test_a_two_by_two_factorial_gives_both_main_effects_exactly():
     assert first.ratio == pytest.approx(3.0, rel=1e-12)
     assert (second.variable, second.baseline, second.value, second.pairs) == ("B", "0", "1", 2)
     assert second.ratio == pytest.approx(1.1, rel=1e-12)
+
+
+def test_a_trial_that_stands_for_several_types_counts_once():
+    rows = two_by_two(100, 110, 300, 330)
+    twins = [replace(row, instance_type="ml.twin.large", rank=2) for row in rows]
+    assert effects_of([*rows, *twins]) == effects_of(rows)
 
 
 def test_an_effect_is_the_geometric_mean_over_the_other_variables():

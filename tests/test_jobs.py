@@ -65,6 +65,37 @@ def test_steps_are_judged_by_latency_exactly(tmp_path: Path):
     ]
 
 
+HOSTS = """\
+hosts:
+  - name: local
+    provides:
+      - {instance_type: ml.a.large, as: stand-in, cpus: 1, memory_gib: 1}
+      - {instance_type: ml.b.large, as: stand-in, cpus: 1, memory_gib: 1}
+"""
+TWO_TYPES = JOB.replace(
+    'local.1cpu\n    environment: {SPEED: ["slow", "fast"]}',
+    "ml.a.large\n    environment: {SPEED: fast}\n"
+    "  - instance_type: ml.b.large\n    environment: {SPEED: fast}",
+)
+
+
+def test_types_that_the_host_cannot_tell_apart_are_measured_once_and_ranked_by_price(
+    tmp_path: Path,
+):
+    path = write_job(tmp_path, TWO_TYPES + "hosts: hosts.yaml\n")
+    (tmp_path / "hosts.yaml").write_text(HOSTS)
+    sizes = "instance_type,price_per_hour,vcpus,memory_gib\n"
+    (tmp_path / "prices.csv").write_text(f"{sizes}ml.a.large,0.6,1,1\nml.b.large,0.5,1,1\n")
+    job = run(path, outside=fake_outside())
+    [trial] = job.trials
+    assert [row.instance_type for row in job.recommendations] == ["ml.b.large", "ml.a.large"]
+    assert {row.trial_id for row in job.recommendations} == {trial.id}
+    assert load(job.id) == job
+    document = job.document()["trials"][0]
+    assert document["instance_types"] == ["ml.a.large", "ml.b.large"]
+    assert "by-price-only" in result_table(job, 100)
+
+
 def test_the_effect_of_the_swept_variable_is_named(tmp_path: Path):
     [effect] = run(write_job(tmp_path), outside=fake_outside()).effects
     assert (effect.variable, effect.baseline, effect.value) == ("SPEED", "fast", "slow")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from rightsizer.catalog import Catalog, MachineSize, load_catalog
 from rightsizer.containers import EngineFacts, ImageFacts
@@ -262,6 +264,77 @@ def test_a_docker_host_runs_images_and_an_image_goes_past_a_process_host():
     assert (trial.container.image, trial.container.image_id) == ("a:1", "sha256:1")
 
 
+FAR = tuple(
+    HostSpec(name=name, kind="docker", address=f"tcp://{name}:2376", publish=True) for name in "ab"
+)
+WITH_IMAGE = {"server": {"image": "a:1", "protocol": "sagemaker"}}
+
+
+def far_engine(name: str, content: str = "c") -> EngineFacts:
+    image = ImageFacts(f"sha256:{name}", "amd64", content=content)
+    return EngineFacts(f"tcp://{name}:2376", 8, 16 * BYTES_PER_GIB, "x86_64", {"a:1": image})
+
+
+def test_a_trial_knows_every_host_that_can_run_it_and_has_one_id_on_all():
+    spec = job({"instance_type": "local.1cpu"}, **WITH_IMAGE)
+    plan = plan_of(spec, FAR, engines={name: far_engine(name) for name in "ab"})
+    (trial,) = plan.trials
+    assert [option.host.name for option in trial.options] == ["a", "b"]
+    assert len({option.id for option in trial.options}) == 1
+    assert plan.at_once == 1
+
+
+def test_a_host_whose_image_of_the_name_is_another_does_not_run_the_trial():
+    spec = job({"instance_type": "local.1cpu"}, **WITH_IMAGE)
+    engines = {"a": far_engine("a"), "b": far_engine("b", content="other")}
+    (trial,) = plan_of(spec, FAR, engines=engines).trials
+    assert [option.host.name for option in trial.options] == ["a"]
+
+
+def test_generators_of_trials_that_run_at_once_have_cores_of_their_own():
+    limits = {"max_parallel_trials": 3}
+    spec = job({"instance_type": "local.1cpu"}, **WITH_IMAGE, limits=limits)
+    plan = plan_of(spec, FAR, engines={name: far_engine(name) for name in "ab"})
+    (trial,) = plan.trials
+    a, b = (option.placement.generator_cpus for option in trial.options)
+    assert (a, b) == ((0, 4), (1, 5))
+    assert plan.at_once == 2  # no more than hosts
+
+
+def test_where_there_are_too_few_cores_generators_share_them():
+    limits = {"max_parallel_trials": 2}
+    spec = job({"instance_type": "local.1cpu"}, **WITH_IMAGE, limits=limits)
+    one = replace(MACHINE, cores=((0, 4),))
+    engines = {name: far_engine(name) for name in "ab"}
+    (trial,) = make_plan(spec, CATALOG, FAR, one, engines=engines).trials
+    a, b = (option.placement.generator_cpus for option in trial.options)
+    assert a == b == (0, 4)
+
+
+def test_a_core_stays_for_servers_here_before_generators_get_their_own():
+    limits = {"max_parallel_trials": 2}
+    server = {"image": "a:1", "command": ["serve", "{port}"]}
+    two = replace(MACHINE, cores=((0, 4), (1, 5)))
+    spec = job({"instance_type": "local.1cpu"}, server=server, limits=limits)
+    engines = {"a": far_engine("a")}
+    (trial,) = make_plan(spec, CATALOG, (THIS_MACHINE, FAR[0]), two, engines=engines).trials
+    here, far = (option.placement for option in trial.options)
+    assert not here.co_located
+    assert here.generator_cpus == far.generator_cpus == (0, 4)
+
+
+def test_a_server_here_keeps_off_the_generators_of_other_hosts():
+    limits = {"max_parallel_trials": 2}
+    spec = job(
+        {"instance_type": "local.6cpu"},
+        server={"image": "a:1", "command": ["serve", "{port}"]},
+        limits=limits,
+    )
+    (trial,) = plan_of(spec, (THIS_MACHINE, FAR[0]), engines={"a": far_engine("a")}).trials
+    here, far = trial.options
+    assert not set(here.placement.server_cpus) & set(far.placement.generator_cpus)
+
+
 def test_cpus_that_other_jobs_hold_are_not_planned():
     plan = plan_of(job({"instance_type": "local.1cpu"}), taken=frozenset({0, 4, 1, 5}))
     assert plan.cpus == {2, 6, 3}
@@ -302,6 +375,56 @@ def test_a_plan_of_which_nothing_can_run_is_the_environments_fault():
         "no host can run any candidate: local.9cpu needs 9 CPUs and 8 may be used here; "
         "local.10cpu needs 10 CPUs and 8 may be used here"
     )
+
+
+# -- types that cannot be told apart -------------------------------------------------------------
+
+
+def stand_ins(*names: str, cpus: int = 2) -> HostSpec:
+    provided = [
+        {"instance_type": name, "as": "stand-in", "cpus": cpus, "memory_gib": 4.0} for name in names
+    ]
+    return HostSpec.model_validate({"name": "rack", "provides": provided})
+
+
+def test_types_that_a_host_cannot_tell_apart_are_measured_once():
+    names = ("ml.m5.xlarge", "ml.c5.xlarge")
+    spec = job(*({"instance_type": n, "environment": {"A": ["1", "2"]}} for n in names))
+    plan = plan_of(spec, (stand_ins(*names),))
+    assert [trial.candidate.environment["A"] for trial in plan.trials] == ["1", "2"]
+    for trial in plan.trials:
+        assert trial.candidate.instance_type == "ml.m5.xlarge"
+        assert [twin.instance_type for twin in trial.twins] == ["ml.c5.xlarge"]
+        assert trial.twins[0].environment == trial.candidate.environment
+    assert len(plan.candidates) == 4
+    assert plan.expected_s == 2 * 70
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        # another size, another provenance, another server
+        {"instance_type": "local.1cpu"},
+        {"instance_type": "local.2cpu"},
+        {"instance_type": "ml.c5.xlarge", "command": ["other", "{port}"]},
+        {"instance_type": "ml.c5.xlarge", "environment": {"A": "1"}},
+    ],
+)
+def test_candidates_that_differ_in_more_than_the_types_name_are_measured_apart(other):
+    host = stand_ins("ml.m5.xlarge", "ml.c5.xlarge")
+    plan = plan_of(job({"instance_type": "ml.m5.xlarge"}, other), (host,))
+    assert len(plan.trials) == 2
+    assert all(trial.twins == () for trial in plan.trials)
+
+
+def test_types_of_a_server_at_a_url_are_measured_apart():
+    """What stands behind it may have been changed by the hooks in between."""
+    spec = job(
+        {"instance_type": "ml.m5.xlarge"},
+        {"instance_type": "ml.c5.xlarge"},
+        server={"url": "http://a/"},
+    )
+    assert len(plan_of(spec).trials) == 2
 
 
 # -- time --------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from rightsizer.spec import TargetSpec
 from rightsizer.trials import Measurement, TrialRecord
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "cost-rows.json").read_text())["rows"]
+GROUP_USD = {"middle": 0.2, "dear": 0.3, "cheap": 0.1}
 OWN = Price(0.10, "yours")
 
 
@@ -91,6 +92,37 @@ def order(rows: list[Recommendation]) -> str:
 
 def codes(row: Recommendation) -> list[str]:
     return [doubt.code for doubt in row.doubts]
+
+
+# -- types that cannot be told apart -------------------------------------------------------------
+
+
+def twins() -> TrialRecord:
+    others = tuple(Candidate(kind, kind, {"NAME": "a"}) for kind in ("dear", "cheap"))
+    return replace(trial("a", instance_type="middle"), twins=others)
+
+
+def test_types_measured_as_one_have_a_row_each_ranked_by_price_only():
+    prices = {name: Price(usd, "yours") for name, usd in GROUP_USD.items()}
+    rows = ranked(twins(), price=prices)
+    assert [row.instance_type for row in rows] == ["cheap", "middle", "dear"]
+    assert {row.max_invocations_per_min for row in rows} == {600.0}
+    assert [row.price_per_hour_usd for row in rows] == sorted(GROUP_USD.values())
+    for row in rows:
+        [doubt] = [doubt for doubt in row.doubts if doubt.code == "by-price-only"]
+        assert doubt.severity == "note"
+        assert "middle, dear, cheap" in doubt.message
+
+
+def test_types_measured_as_one_fail_as_one():
+    record = replace(twins(), state=TrialState.FAILED, reason=Reason.CRASHED, figures=None)
+    rows, rejected = recommend([record], lambda _: OWN, None)
+    assert rows == []
+    assert [row.instance_type for row in rejected] == ["middle", "dear", "cheap"]
+
+
+def test_a_type_measured_alone_is_no_group():
+    assert "by-price-only" not in codes(ranked(trial("a"))[0])
 
 
 # -- published rows ----------------------------------------------------------------------------

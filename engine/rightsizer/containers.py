@@ -37,6 +37,8 @@ class ImageFacts:
     """Those it says it listens on."""
     has_command: bool = True
     """Whether it says what to run."""
+    content: str = ""
+    """A digest of its files and of what it runs; engines may give the same image other ids."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ class Container:
     """None: the image's own."""
     port: int
     settings: ContainerSpec
+    content: str = ""
+    """See `ImageFacts`."""
 
 
 def images_of(server: ServerSpec, brought: Sequence[str | None]) -> tuple[str, ...]:
@@ -111,7 +115,7 @@ def container_of(
     port = _port(server, command, image, facts)
     values = {"python": PYTHON, "port": str(port), "model_dir": MODEL_DIR}
     words = None if command is None else tuple(fill(word, values) for word in command)
-    return Container(image, facts.id, words, port, server.container)
+    return Container(image, facts.id, words, port, server.container, facts.content)
 
 
 def image_problem(image: str, host: HostSpec, engine: EngineFacts) -> str | None:

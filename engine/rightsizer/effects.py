@@ -43,6 +43,8 @@ def effects_of(rows: Sequence[Recommendation]) -> list[Effect]:
 
     Needs rows of one basis; compares only rows of the same instance type and other variables.
     """
+    # A trial that stands for several instance types says it once.
+    rows = list({row.trial_id: row for row in reversed(rows)}.values())[::-1]
     found = []
     for variable in dict.fromkeys(name for row in rows for name in row.environment):
         given = {r.environment[variable] for r in rows if variable in r.environment}

@@ -146,6 +146,8 @@ class Reason(StrEnum):
     # interrupted
     ENGINE_LOST = "engine-lost"
     HOST_LOST = "host-lost"
+    HOST_BUSY = "host-busy"
+    """A far machine on which another engine's trial runs."""
     # stopped
     BY_USER = "by-user"
     TIME_LIMIT = "time-limit"

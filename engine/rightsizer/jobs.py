@@ -53,7 +53,9 @@ class Outside:
 def real_outside(workers: int = 1) -> Outside:
     """Process and Docker hosts, and Locust with so many generator processes."""
     return Outside(
-        hosts=lambda prepared: {trial.host.name: _host_of(trial) for trial in prepared.plan.trials},
+        hosts=lambda prepared: {
+            option.host.name: _host_of(option) for option in prepared.plan.options
+        },
         traffic=LocustTraffic(workers),
     )
 
@@ -136,7 +138,7 @@ def resume(
 
 
 def _fewest_generator_cpus(prepared: Prepared) -> int:
-    return min(len(trial.placement.generator_cpus) for trial in prepared.plan.trials)
+    return min(len(option.placement.generator_cpus) for option in prepared.plan.options)
 
 
 def _run_owned(
@@ -286,16 +288,15 @@ def _refuse_changes(stored: StoredJob, prepared: Prepared) -> None:
 
 def _speaker(store: Store, job_id: str, on_event: OnEvent | None) -> OnEvent:
     """Events to the caller, and to the store for other readers."""
-    persisted_s = 0.0
+    persisted_s: dict[str, float] = {}
 
     def say(event: events.Event) -> None:
-        nonlocal persisted_s
         if on_event is not None:
             on_event(event)
         if isinstance(event, events.StepProgress):
-            if time.monotonic() - persisted_s < PERSIST_PROGRESS_S:
+            if time.monotonic() - persisted_s.get(event.trial_id, 0.0) < PERSIST_PROGRESS_S:
                 return
-            persisted_s = time.monotonic()
+            persisted_s[event.trial_id] = time.monotonic()
         store.add_event(job_id, type(event).__name__, asdict(event))
 
     return say

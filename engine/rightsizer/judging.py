@@ -55,6 +55,7 @@ def analyse(
             stopped_early=measurement.stopped_early,
             cut_short=measurement.cut_short,
             probe_latency_ms=max(probes, default=None),
+            reach=measurement.reach,
             url=spec.server.url,
             over_loopback=spec.server.url is None or _is_loopback(spec.server.url),
         ),
@@ -64,7 +65,7 @@ def analyse(
             if step.content_refused
         ],
     )
-    return replace(record, steps=tuple(steps), figures=figures, requests=count(samples))
+    return replace(record, steps=tuple(steps), figures=figures, requests=count(samples["outcome"]))
 
 
 def _is_loopback(url: str) -> bool:

@@ -209,7 +209,7 @@ def _run(trial: Trial) -> tuple[TrialRecord, EnvironmentFault | None]:
     if not record.steps:
         # A step that was lost left its samples: they tell what was sent.
         files = [path for path in trial.files if path.exists()]
-        record = replace(record, requests=count(read_samples(files)))
+        record = replace(record, requests=count(read_samples(files)["outcome"]))
     return record, fault
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
-from math import prod
+from math import ceil, prod
 
+from rightsizer.addresses import is_far
 from rightsizer.catalog import Catalog, InstanceType
 from rightsizer.containers import Container, EngineFacts, container_of, place_container
 from rightsizer.errors import EnvironmentFault, ProblemsError
@@ -55,6 +56,15 @@ class PlannedTrial:
     placement: Placement
     container: Container | None = None
     """On a Docker host."""
+    elsewhere: tuple[PlannedTrial, ...] = ()
+    """The same trial on the other hosts that can run it, in the order of the hosts file."""
+    twins: tuple[Candidate, ...] = ()
+    """Candidates of other instance types that it measures too: no host tells them apart."""
+
+    @property
+    def options(self) -> tuple[PlannedTrial, ...]:
+        """Where it can run, the best first; it has one id, wherever that is."""
+        return (self, *self.elsewhere)
 
 
 @dataclass(frozen=True)
@@ -77,31 +87,39 @@ class Plan:
     """Empty for traffic that is decided as it goes."""
     traffic_s: float
     """Planned traffic of one trial, at the most."""
+    at_once: int = 1
+    """Trials that run at the same time, at the most."""
+
+    @property
+    def options(self) -> tuple[PlannedTrial, ...]:
+        """Every trial on every host that can run it."""
+        return tuple(option for trial in self.trials for option in trial.options)
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
         """Every candidate, runnable or not."""
-        return (*(t.candidate for t in self.trials), *(r.candidate for r in self.refused))
+        runnable = (candidate for t in self.trials for candidate in (t.candidate, *t.twins))
+        return (*runnable, *(r.candidate for r in self.refused))
 
     @property
     def expected_s(self) -> float:
         """Wall time of the whole job, roughly."""
-        return len(self.trials) * (START_S + self.traffic_s)
+        return ceil(len(self.trials) / self.at_once) * (START_S + self.traffic_s)
 
     @property
     def generator_cpus(self) -> frozenset[int]:
         """The CPUs of the generators."""
-        return frozenset(c for trial in self.trials for c in trial.placement.generator_cpus)
+        return frozenset(c for trial in self.options for c in trial.placement.generator_cpus)
 
     @property
     def cpus(self) -> frozenset[int]:
         """All CPUs that the job will use on this machine."""
-        return frozenset().union(*(trial.placement.cpus for trial in self.trials))
+        return frozenset().union(*(trial.placement.cpus for trial in self.options))
 
     @property
     def accelerators(self) -> frozenset[str]:
         """Ids of all accelerators that the job will use on this machine."""
-        return frozenset().union(*(trial.placement.own_accelerators for trial in self.trials))
+        return frozenset().union(*(trial.placement.own_accelerators for trial in self.options))
 
 
 def expand(candidates: Sequence[CandidateSpec]) -> tuple[Candidate, ...]:
@@ -153,7 +171,7 @@ def make_plan(
     taken: frozenset[int] = frozenset(),
     engines: Mapping[str, EngineFacts] | None = None,
 ) -> Plan:
-    """Expand the sweep and give each candidate the first host that can run it.
+    """Expand the sweep and give each candidate the hosts that can run it.
 
     `taken` are the CPUs that other jobs hold; `engines` what the Docker hosts have, by host name.
 
@@ -169,21 +187,39 @@ def make_plan(
             )
     if problems:
         raise ProblemsError(problems)
-    trials, refused = [], []
+    trials: list[PlannedTrial] = []
+    refused: list[Refusal] = []
+    at_once = min(spec.limits.max_parallel_trials, len(hosts))
+    busy = {host.name: taken for host in hosts}
+    if at_once > 1:
+        busy = _kept_apart(hosts, machine, taken)
     for candidate in candidates:
         kind = catalog.find(candidate.instance_type)
         assert kind is not None
-        try:
-            found = _host_for(candidate, kind, spec, hosts, machine, taken, engines or {})
-        except NotRunnable as error:
-            refused.append(Refusal(_trial_id(candidate, hosts[0]), candidate, str(error)))
-            continue
-        trials.append(PlannedTrial(_trial_id(candidate, found[0]), candidate, *found))
+        options: list[PlannedTrial] = []
+        reasons: list[str] = []
+        for host in hosts:
+            try:
+                found = _on(host, candidate, kind, spec, machine, busy[host.name], engines or {})
+                _require_same_image(found[1], options)
+            except NotRunnable as error:
+                reasons.append(f"{host.name}: {error}" if len(hosts) > 1 else str(error))
+                continue
+            first = options[0].id if options else _trial_id(candidate, host)
+            options.append(PlannedTrial(first, candidate, host, *found))
+            if spec.server.url:
+                break  # the server is where it is, whichever host is asked
+        if options:
+            trials.append(replace(options[0], elsewhere=tuple(options[1:])))
+        else:
+            refused.append(Refusal(_trial_id(candidate, hosts[0]), candidate, "; ".join(reasons)))
+    if not spec.server.url:  # whose types nothing here tells
+        trials = _measured_once(trials)
     steps = steps_of(spec.traffic)
     traffic_s = sum(step.duration_s for step in steps)
     if isinstance(spec.traffic, SaturateTraffic | SearchTraffic):
         traffic_s = spec.traffic.budget_s
-    return Plan(tuple(trials), tuple(refused), steps, traffic_s)
+    return Plan(tuple(trials), tuple(refused), steps, traffic_s, at_once)
 
 
 def require_runnable(plan: Plan) -> None:
@@ -198,36 +234,84 @@ def require_runnable(plan: Plan) -> None:
     raise EnvironmentFault("no host can run any candidate", why)
 
 
-def _host_for(
+def _measured_once(trials: Sequence[PlannedTrial]) -> list[PlannedTrial]:
+    """Trials that differ in nothing but the instance type's name, as one with its twins."""
+    found: list[PlannedTrial] = []
+    for trial in trials:
+        place = next((i for i, one in enumerate(found) if _same_but_for_type(one, trial)), None)
+        if place is None:
+            found.append(trial)
+        else:
+            twins = (*found[place].twins, trial.candidate)
+            options = found[place].elsewhere
+            found[place] = replace(
+                found[place],
+                twins=twins,
+                elsewhere=tuple(replace(option, twins=twins) for option in options),
+            )
+    return found
+
+
+def _same_but_for_type(one: PlannedTrial, other: PlannedTrial) -> bool:
+    def rest(trial: PlannedTrial) -> object:
+        candidate = trial.candidate
+        where = [(o.host.name, o.placement, o.container) for o in trial.options]
+        return dict(candidate.environment), candidate.own_server, where
+
+    return rest(one) == rest(other)
+
+
+def _kept_apart(
+    hosts: Sequence[HostSpec], machine: Machine, taken: frozenset[int]
+) -> dict[str, frozenset[int]]:
+    """For each host the CPUs of this machine that it must not use, where trials run at once.
+
+    Every host's generator gets cores that no other host uses. Where there are too few, with one
+    left for servers here, the hosts share them, and take turns.
+    """
+    servers_here = any(host.kind == "process" or not is_far(host.address or "") for host in hosts)
+    own: dict[str, frozenset[int]] = {}
+    for host in hosts:
+        others = taken.union(*own.values())
+        free = sum(not others.issuperset(core) for core in machine.cores)
+        try:
+            apart = others if free > servers_here else taken
+            own[host.name] = frozenset(place_generator(host, machine, apart).generator_cpus)
+        except NotRunnable:  # CPUs that the hosts file names are taken: the plan will say so
+            own[host.name] = frozenset()
+    return {host.name: taken.union(*own.values()) - own[host.name] for host in hosts}
+
+
+def _on(
+    host: HostSpec,
     candidate: Candidate,
     kind: InstanceType,
     spec: JobSpec,
-    hosts: Sequence[HostSpec],
     machine: Machine,
     taken: frozenset[int],
     engines: Mapping[str, EngineFacts],
-) -> tuple[HostSpec, Placement, Container | None]:
+) -> tuple[Placement, Container | None]:
+    """How a host would run a candidate; raises NotRunnable."""
     # A candidate's own image stands for the server's command too.
     shared = spec.server.command or spec.server.url
     has_command = candidate.command or (shared and not candidate.image)
-    reasons = []
-    for host in hosts:
-        try:
-            if host.kind == "process" and not has_command:
-                raise NotRunnable(
-                    "an image needs a docker host; give a hosts file with one, or a command"
-                )
-            if spec.server.url:
-                return host, place_generator(host, machine, taken), None
-            if host.kind == "process":
-                return host, place(kind, host, machine, taken), None
-            engine = engines[host.name]
-            container = container_of(spec.server, candidate.command, candidate.image, host, engine)
-            placement = place_container(kind, host, machine, engine, container, taken)
-            return host, placement, container
-        except NotRunnable as error:
-            reasons.append(f"{host.name}: {error}" if len(hosts) > 1 else str(error))
-    raise NotRunnable("; ".join(reasons))
+    if host.kind == "process" and not has_command:
+        raise NotRunnable("an image needs a docker host; give a hosts file with one, or a command")
+    if spec.server.url:
+        return place_generator(host, machine, taken), None
+    if host.kind == "process":
+        return place(kind, host, machine, taken), None
+    engine = engines[host.name]
+    container = container_of(spec.server, candidate.command, candidate.image, host, engine)
+    return place_container(kind, host, machine, engine, container, taken), container
+
+
+def _require_same_image(container: Container | None, options: Sequence[PlannedTrial]) -> None:
+    """Refuse a host whose image of the same name is another; raises NotRunnable."""
+    for option in options:
+        if container and option.container and container.content != option.container.content:
+            image, first = container.image, option.host.name
+            raise NotRunnable(f"image {image} is another there than on {first}; copy it again")
 
 
 def _trial_id(candidate: Candidate, host: HostSpec) -> str:

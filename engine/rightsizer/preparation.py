@@ -135,8 +135,11 @@ def _secrets(spec: JobSpec) -> dict[str, str]:
 
 def _image_ids(plan: Plan) -> dict[str, str]:
     """What each image meant when the plan was made: a name may come to mean another."""
-    containers = [trial.container for trial in plan.trials if trial.container is not None]
-    return {f"image {container.image}": container.image_id for container in containers}
+    return {
+        f"image {option.container.image} of {option.host.name}": option.container.image_id
+        for option in plan.options
+        if option.container is not None
+    }
 
 
 def _digests(spec: JobSpec, base_dir: Path, payloads: PayloadSet) -> dict[str, str]:

@@ -12,6 +12,7 @@ from rightsizer.payloads import Payload
 from rightsizer.spec import ServerSpec
 
 READY_PATHS: Mapping[str, str] = {"sagemaker": "/ping"}
+UNLIMITED_BYTES = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,12 @@ class ResponseCheck:
     max_bytes: int | None = None
     contains: str | None = None
 
-    def refuses(self, size_bytes: int) -> bool:
-        """Whether the length alone disqualifies the reply."""
-        too_long = self.max_bytes is not None and size_bytes > self.max_bytes
-        return size_bytes < self.min_bytes or too_long
+    @property
+    def sizes(self) -> range:
+        """Lengths that qualify a reply."""
+        return range(
+            self.min_bytes, UNLIMITED_BYTES if self.max_bytes is None else self.max_bytes + 1
+        )
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from rightsizer.analysis.figures import (
     TrialFigures,
 )
 from rightsizer.errors import TrialState
+from rightsizer.plan import Candidate
 from rightsizer.spec import TargetSpec
 from rightsizer.trials import TrialRecord
 from rightsizer.units import HOURS_PER_MONTH, MINUTES_PER_HOUR
@@ -159,15 +160,19 @@ def recommend(
             and figures is not None
             and figures.max_invocations_per_min
         ):
-            ranked.append(_recommendation(trial, figures, price_of, target))
+            ranked += [
+                _recommendation(trial, candidate, figures, price_of, target)
+                for candidate in trial.candidates
+            ]
         else:
-            rejected.append(_rejection(trial))
+            rejected += [_rejection(trial, candidate) for candidate in trial.candidates]
     ranked.sort(key=lambda row: _order(row, target))
     return [replace(row, rank=rank) for rank, row in enumerate(ranked, start=1)], rejected
 
 
 def _recommendation(
     trial: TrialRecord,
+    candidate: Candidate,
     figures: TrialFigures,
     price_of: Callable[[str], Price],
     target: TargetSpec | None,
@@ -175,15 +180,15 @@ def _recommendation(
     maximum, ci = figures.max_invocations_per_min, figures.max_invocations_per_min_ci
     assert maximum is not None
     assert figures.max_kind is not None
-    price = price_of(trial.candidate.instance_type)
+    price = price_of(candidate.instance_type)
     placement = trial.measurement.placement
     per_hour = price.per_hour_usd
     return Recommendation(
         rank=0,
         trial_id=trial.id,
-        instance_type=trial.candidate.instance_type,
-        environment=trial.candidate.environment,
-        command=trial.candidate.own_server,
+        instance_type=candidate.instance_type,
+        environment=candidate.environment,
+        command=candidate.own_server,
         basis=figures.basis,
         provenance="native" if placement is None else placement.provenance,
         max_invocations_per_min=maximum,
@@ -205,7 +210,12 @@ def _recommendation(
         cpu_utilization_percent=figures.cpu_utilization_percent,
         memory_utilization_percent=figures.memory_utilization_percent,
         curve=figures.curve,
-        doubts=(*count_doubts(maximum, ci, target), *_price_doubts(trial, price), *figures.doubts),
+        doubts=(
+            *count_doubts(maximum, ci, target),
+            *_price_doubts(candidate, price),
+            *_group_doubts(trial),
+            *figures.doubts,
+        ),
         accelerator_utilization_percent=figures.accelerator_utilization_percent,
     )
 
@@ -239,13 +249,18 @@ def count_doubts(
     return () if least == most else (doubts.count_uncertain(least, most),)
 
 
-def _price_doubts(trial: TrialRecord, price: Price) -> tuple[Doubt, ...]:
+def _price_doubts(candidate: Candidate, price: Price) -> tuple[Doubt, ...]:
     if price.per_hour_usd is None:
-        return (doubts.no_price(trial.candidate.instance_type),)
-    return doubts.price_basis(trial.candidate.instance_type, price.basis)
+        return (doubts.no_price(candidate.instance_type),)
+    return doubts.price_basis(candidate.instance_type, price.basis)
 
 
-def _rejection(trial: TrialRecord) -> Rejection:
+def _group_doubts(trial: TrialRecord) -> tuple[Doubt, ...]:
+    names = [candidate.instance_type for candidate in trial.candidates]
+    return (doubts.by_price_only(names, trial.host),) if len(names) > 1 else ()
+
+
+def _rejection(trial: TrialRecord, candidate: Candidate) -> Rejection:
     if trial.reason is not None:
         reason, detail = trial.reason.value, trial.detail
     elif trial.figures is not None:
@@ -254,7 +269,6 @@ def _rejection(trial: TrialRecord) -> Rejection:
         detail = trial.figures.limit_detail
     else:
         reason, detail = trial.state.value, trial.detail
-    candidate = trial.candidate
     return Rejection(
         candidate.instance_type,
         candidate.environment,

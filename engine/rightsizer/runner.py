@@ -2,22 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+import time
+from collections.abc import Mapping
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import dataclass, replace
+from threading import RLock
 
+from rightsizer.assignment import next_start
+from rightsizer.crew import SharedControl, one_at_a_time, workers
 from rightsizer.errors import Reason, TrialState
 from rightsizer.plan import PlannedTrial
 from rightsizer.trial_run import JobContext, Trial
 from rightsizer.trials import TrialRecord
 
+ATTEMPTS = 2
+"""Of a trial that is interrupted, in one run."""
+POLL_S = 0.1
+AWAY = (Reason.HOST_LOST, Reason.HOST_BUSY)
+RETURN_S = 60.0
+"""A host that is away is waited for so long where no other can run what is left."""
+ASK_EVERY_S = 2.0
+
 
 @dataclass
-class Runner:
-    """Runs the trials of one job, one after the other."""
+class _Waiting:
+    """A trial that has not ended."""
 
-    context: JobContext
-    _walls_s: list[float] = field(default_factory=list)
+    ordinal: int
+    planned: PlannedTrial
+    attempt: int
+    left: int = ATTEMPTS
+    """Attempts of this run."""
+
+
+class Runner:
+    """Runs the trials of one job: one after the other, or on several hosts at once."""
+
+    def __init__(self, context: JobContext) -> None:
+        parts, lock = context.parts, RLock()
+        self._control = SharedControl(parts.control, lock)
+        parts = replace(
+            parts,
+            control=self._control,
+            save=one_at_a_time(parts.save, lock),
+            say=one_at_a_time(parts.say, lock),
+        )
+        self._context = replace(context, parts=parts)
+        self._waiting: list[_Waiting] = []
+        self._running: dict[Future[TrialRecord], tuple[_Waiting, PlannedTrial]] = {}
+        self._lost: dict[str, float] = {}
+        """Hosts that do not answer, and since when (monotonic clock, s)."""
+        self._given_up: set[str] = set()
+        self._asked_s = 0.0
+        self._walls_s: list[float] = []
+        self._of = self._started = 0
 
     def run(self, done: Mapping[str, TrialRecord]) -> None:
         """Measure every planned trial that `done` does not hold with a final state.
@@ -25,56 +63,120 @@ class Runner:
         Each ends in a saved record whatever happens; only the machine's own faults are raised.
         """
         self._record_refusals(done)
-        waiting = [
-            (ordinal, trial)
-            for ordinal, trial in enumerate(self.context.plan.trials)
+        self._waiting = [
+            _Waiting(ordinal, trial, 1 if trial.id not in done else done[trial.id].attempt + 1)
+            for ordinal, trial in enumerate(self._context.plan.trials)
             if trial.id not in done or not done[trial.id].is_final
         ]
-        for number, (ordinal, planned) in enumerate(waiting, start=1):
-            if self.context.parts.control.level():
-                self._leave(waiting[number - 1 :], done)
-                return
-            earlier = done.get(planned.id)
-            attempt = 1 if earlier is None else earlier.attempt + 1
-            for _ in range(2):
-                left_s = partial(self.left_s, number, len(waiting))
-                record = Trial(
-                    self.context, planned, ordinal, attempt, number, len(waiting), left_s
-                ).run()
-                self._walls_s.append(record.wall_s)
-                if record.state is not TrialState.INTERRUPTED:
-                    break
-                attempt += 1
+        self._of = len(self._waiting)
+        with workers(self._context.plan.at_once) as crew:
+            try:
+                while (self._waiting or self._running) and not self._is_over():
+                    self._start_what_can(crew)
+                    self._gather()
+                    self._look_for_lost_hosts()
+            except BaseException:
+                self._control.abandon()  # the others' threads, which are waited for
+                raise
+        self._leave(done)
 
-    def _leave(
-        self, waiting: Sequence[tuple[int, PlannedTrial]], done: Mapping[str, TrialRecord]
-    ) -> None:
+    def left_s(self, in_trial_s: float) -> float:
+        """Wall time until the job ends: measured trials, or the plan, for those to come."""
+        plan = self._context.plan
+        planned_s = plan.expected_s * plan.at_once / max(1, len(plan.trials))
+        each_s = sum(self._walls_s) / len(self._walls_s) if self._walls_s else planned_s
+        return len(self._waiting) * each_s / plan.at_once + max(0.0, each_s - in_trial_s)
+
+    # -- the loop ------------------------------------------------------------------------------
+
+    def _is_over(self) -> bool:
+        """Whether no further trial is to start, and none runs."""
+        return bool(self._control.level()) and not self._running
+
+    def _start_what_can(self, crew: Executor) -> None:
+        while not self._control.level() and len(self._running) < self._context.plan.at_once:
+            by_id = {waiting.planned.id: waiting for waiting in self._waiting}
+            option = next_start(
+                [waiting.planned for waiting in self._waiting],
+                [option for _, option in self._running.values()],
+                self._lost,
+            )
+            if option is None:
+                return
+            chosen = by_id[option.id]
+            self._waiting.remove(chosen)
+            if chosen.left == ATTEMPTS:
+                self._started += 1
+            trial = Trial(
+                self._context,
+                option,
+                chosen.ordinal,
+                chosen.attempt,
+                self._started,
+                self._of,
+                self.left_s,
+            )
+            self._running[crew.submit(trial.run)] = (chosen, option)
+            self._gather(patience_s=0.0)
+
+    def _gather(self, patience_s: float = POLL_S) -> None:
+        """Take in what has ended; raises what a trial has raised."""
+        if not self._running:
+            return
+        ended, _ = wait(self._running, timeout=patience_s, return_when=FIRST_COMPLETED)
+        for future in ended:
+            chosen, option = self._running.pop(future)
+            record = future.result()
+            self._walls_s.append(record.wall_s)
+            chosen.left -= 1
+            chosen.attempt += 1
+            if record.state is not TrialState.INTERRUPTED:
+                continue
+            if record.reason in AWAY and option.host.name not in self._given_up:
+                self._lost.setdefault(option.host.name, time.monotonic())
+            if chosen.left:
+                self._waiting.insert(0, chosen)
+
+    def _look_for_lost_hosts(self) -> None:
+        """Those that answer again are back; those awaited for too long are tried as they are."""
+        if not self._lost:
+            return
+        now_s = time.monotonic()
+        if now_s - self._asked_s < ASK_EVERY_S:
+            time.sleep(POLL_S)
+            return
+        for name, since_s in list(self._lost.items()):
+            if self._context.parts.hosts[name].answers():
+                del self._lost[name]
+            elif now_s - since_s > RETURN_S and not self._running:
+                del self._lost[name]
+                self._given_up.add(name)
+        self._asked_s = time.monotonic()
+
+    # -- what is not measured ------------------------------------------------------------------
+
+    def _leave(self, done: Mapping[str, TrialRecord]) -> None:
         """Record the trials that were not come to: a candidate must not vanish."""
-        for ordinal, planned in waiting:
-            if planned.id not in done:
+        for waiting in self._waiting:
+            planned = waiting.planned
+            if planned.id not in done and waiting.left == ATTEMPTS:
                 record = TrialRecord(
                     id=planned.id,
-                    ordinal=ordinal,
+                    ordinal=waiting.ordinal,
                     candidate=planned.candidate,
+                    twins=planned.twins,
                     host=planned.host.name,
                     state=TrialState.STOPPED,
-                    reason=self.context.parts.control.reason(),
+                    reason=self._control.reason(),
                     detail="not measured: the job ended before",
                     attempt=0,
                 )
-                self.context.parts.save(record)
-
-    def left_s(self, number: int, of: int, in_trial_s: float) -> float:
-        """Wall time until the job ends: measured trials, or the plan, for those to come."""
-        planned_s = self.context.plan.expected_s / max(1, len(self.context.plan.trials))
-        each_s = sum(self._walls_s) / len(self._walls_s) if self._walls_s else planned_s
-        return (of - number) * each_s + max(0.0, each_s - in_trial_s)
+                self._context.parts.save(record)
 
     def _record_refusals(self, done: Mapping[str, TrialRecord]) -> None:
         """Candidates that no host can run are results too."""
-        for ordinal, refusal in enumerate(
-            self.context.plan.refused, start=len(self.context.plan.trials)
-        ):
+        plan = self._context.plan
+        for ordinal, refusal in enumerate(plan.refused, start=len(plan.trials)):
             if refusal.id not in done:
                 record = TrialRecord(
                     id=refusal.id,
@@ -85,4 +187,4 @@ class Runner:
                     reason=Reason.NOT_RUNNABLE,
                     detail=refusal.why,
                 )
-                self.context.parts.save(record)
+                self._context.parts.save(record)

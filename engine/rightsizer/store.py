@@ -65,8 +65,12 @@ class Store:
         self.folder = folder.absolute()
         with _translated(self.folder):
             (self.folder / "jobs").mkdir(parents=True, exist_ok=True)
+            # One thread at a time, which is the caller's to see to.
             self._db = sqlite3.connect(
-                self.folder / "rightsizer.db", timeout=BUSY_S, isolation_level=None
+                self.folder / "rightsizer.db",
+                timeout=BUSY_S,
+                isolation_level=None,
+                check_same_thread=False,
             )
             self._db.row_factory = sqlite3.Row
             self._db.execute("PRAGMA journal_mode = WAL")

@@ -102,6 +102,7 @@ class Trial:
             id=planned.id,
             ordinal=ordinal,
             candidate=planned.candidate,
+            twins=planned.twins,
             host=planned.host.name,
             state=TrialState.RUNNING,
             attempt=attempt,
@@ -166,9 +167,11 @@ class Trial:
                     raise
             server.check()
             time.sleep(PROBE_AGAIN_S)
-        latency_ms = dict(found)
+        latency_ms, reach = dict(found), None
+        if self.planned.placement.far:
+            reach = self.parts.traffic.reach(server.endpoint, self.context.request)
         self.measurement = replace(
-            self.measurement, ready_s=server.ready_s, probe_latency_ms=latency_ms
+            self.measurement, ready_s=server.ready_s, probe_latency_ms=latency_ms, reach=reach
         )
         slowest_ms = max(latency_ms.values(), default=None)
         self.parts.say(events.ServerReady(self.planned.id, server.ready_s, slowest_ms))
@@ -243,7 +246,7 @@ class Trial:
         self, server: Server, hung: TrialEnded | None, samples: Samples
     ) -> TrialEnded | None:
         """Why no invocation succeeded any more: errors, a server that is gone, or an overload."""
-        requests = count(samples)
+        requests = count(samples["outcome"])
         if requests.failed >= requests.timed_out + requests.unfinished:
             if hung is None:
                 return None  # `state_by_figures` knows what to make of a whole step of errors

@@ -10,7 +10,7 @@ from rightsizer.errors import Reason, TrialState
 from rightsizer.hosts.base import Usage
 from rightsizer.inventory import Placement
 from rightsizer.plan import Candidate
-from rightsizer.traffic.base import StepRecord
+from rightsizer.traffic.base import Reach, StepRecord
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class Measurement:
     placement: Placement | None = None
     probe_latency_ms: Mapping[str, float] = field(default_factory=dict)
     """By payload; one request each, before any traffic."""
+    reach: Reach | None = None
+    """Of a far server."""
     ready_s: float | None = None
     stopped_early: bool = False
     cut_short: bool = False
@@ -48,6 +50,13 @@ class TrialRecord:
     sample_files: tuple[str, ...] = ()
     """Relative to the job's folder."""
     wall_s: float = 0.0
+    twins: tuple[Candidate, ...] = ()
+    """Candidates of other instance types that it stands for: no host tells them apart."""
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """All that it measured, or was to."""
+        return (self.candidate, *self.twins)
 
     @property
     def is_final(self) -> bool:

@@ -274,13 +274,13 @@ KINDS = {
 
 def test_attempts_are_the_succeeded_failed_timed_out_and_unfinished_and_not_the_dropped():
     outcomes = np.repeat(list(KINDS), list(KINDS.values()))
-    assert count(made(np.linspace(10, 50, 511), 10.0, outcomes)) == Requests(
+    assert count(made(np.linspace(10, 50, 511), 10.0, outcomes)["outcome"]) == Requests(
         attempted=255, succeeded=1, failed=62, timed_out=64, unfinished=128, dropped=256
     )
 
 
 def test_no_samples_are_no_requests():
-    assert count(made([])) == Requests()
+    assert count(made([])["outcome"]) == Requests()
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ from rightsizer.spec import (
     StairsTraffic,
     UsersTraffic,
 )
+from rightsizer.traffic.base import Reach
 
 LIMIT = LimitSpec(latency_ms=250.0)
 NO_LIMIT = LimitSpec()
@@ -427,6 +428,25 @@ def test_a_stand_in_names_the_host_and_what_it_stands_for():
         "weakens",
         "rack1 stands in for ml.m5.xlarge: the numbers are those of rack1",
     )
+
+
+@pytest.mark.parametrize(
+    ("reach", "limit", "severity"),
+    [
+        (Reach(0.4, 2.0), LIMIT, "note"),
+        (Reach(0.4, 20.0), LIMIT, "weakens"),
+        (Reach(20.0, None), LIMIT, "weakens"),
+        (Reach(20.0, 20.0), NO_LIMIT, "note"),
+        (None, LIMIT, "weakens"),
+    ],
+)
+def test_the_network_to_a_far_host_is_told_and_weighs_against_the_limit(reach, limit, severity):
+    far = replace(SETTING.placement, far=True)
+    figures = judge(step(1, 10.0), placement=far, reach=reach, limit=limit)
+    [doubt] = [doubt for doubt in figures.doubts if doubt.code == "far-host"]
+    assert doubt.severity == severity
+    assert "rack1 is another machine" in doubt.message
+    assert "loopback" not in codes(figures)
 
 
 def test_doubts_on_the_replies_content_come_first():

@@ -10,6 +10,18 @@ from truth_servers import SERVERS
 SERVICE_S = 0.005
 
 
+def drift(latency):
+    return drift_doubts(latency, level_shift(latency))
+
+
+def wander(latency):
+    return wander_doubts(len(latency), level_shift(latency))
+
+
+def cut_of(latency):
+    return warm_up(latency, level_shift(latency))
+
+
 def queue(busy: float, seed: int, length_s: float = 20.0, speed=None) -> np.ndarray:
     """Latencies in ms, by start, of a queue whose speed may change in the course of the window.
 
@@ -28,12 +40,12 @@ def queue(busy: float, seed: int, length_s: float = 20.0, speed=None) -> np.ndar
 
 @pytest.mark.parametrize("busy", [0.3, 0.6, 0.8])
 def test_a_steady_queue_however_busy_keeps_its_level(busy):
-    found = sum(bool(drift_doubts(queue(busy, seed))) for seed in range(100))
+    found = sum(bool(drift(queue(busy, seed))) for seed in range(100))
     assert found <= 1
 
 
 def test_a_steady_queue_is_not_cut():
-    assert sum(warm_up(queue(0.7, seed)) > 0 for seed in range(100)) <= 1
+    assert sum(cut_of(queue(0.7, seed)) > 0 for seed in range(100)) <= 1
 
 
 @pytest.mark.parametrize(
@@ -46,7 +58,7 @@ def test_a_steady_queue_is_not_cut():
 )
 def test_a_server_that_becomes_slower_or_faster_has_no_steady_state(speed, said):
     for seed in range(10):
-        [doubt] = drift_doubts(queue(0.5, seed, speed=speed))
+        [doubt] = drift(queue(0.5, seed, speed=speed))
         assert (doubt.code, doubt.severity) == ("no-steady-state", "weakens")
         assert said in doubt.message
         assert doubt.figures["value"] > doubt.figures["allowed"]
@@ -55,36 +67,36 @@ def test_a_server_that_becomes_slower_or_faster_has_no_steady_state(speed, said)
 def test_a_total_change_of_level_does_not_hide_itself():
     rng = np.random.default_rng(1)
     latency = np.concatenate([rng.exponential(1.0, 1500), 100 + rng.exponential(1.0, 1500)])
-    [doubt] = drift_doubts(latency)
+    [doubt] = drift(latency)
     assert doubt.figures["at_ratio"] == pytest.approx(0.5, abs=0.01)
 
 
 def test_a_slow_head_is_cut_and_what_is_left_is_steady():
     for seed in range(10):
         latency = queue(0.6, seed, speed=lambda share: np.where(share < 0.15, 0.4, 1.0))
-        cut = warm_up(latency)
+        cut = cut_of(latency)
         assert 0.12 < cut / len(latency) < 0.45
-        assert drift_doubts(latency[cut:]) == []
+        assert drift(latency[cut:]) == []
 
 
 def test_a_change_in_the_second_half_is_not_cut_but_told():
     latency = queue(0.6, 3, speed=lambda share: np.where(share > 0.7, 0.4, 1.0))
-    assert warm_up(latency) == 0
-    assert drift_doubts(latency)
+    assert cut_of(latency) == 0
+    assert drift(latency)
 
 
 def test_a_closed_users_cold_start_is_cut():
     rng = np.random.default_rng(2)
     latency = rng.lognormal(0.0, 0.1, 500)
     latency[:60] *= 3
-    assert warm_up(latency) == pytest.approx(60, abs=10)
+    assert cut_of(latency) == pytest.approx(60, abs=10)
 
 
-def test_a_pause_of_the_server_soon_after_the_begin_is_not_warm_up():
+def test_a_pause_of_the_server_soon_after_the_begin_is_not_cut_of():
     def paused(share):
         return np.where((share > 0.04) & (share < 0.08), 1e-6, 1.0)
 
-    assert [warm_up(queue(0.7, seed, speed=paused)) for seed in range(20)] == [0] * 20
+    assert [cut_of(queue(0.7, seed, speed=paused)) for seed in range(20)] == [0] * 20
 
 
 def test_a_window_of_one_long_excursion_has_no_level_to_be_told():
@@ -93,17 +105,17 @@ def test_a_window_of_one_long_excursion_has_no_level_to_be_told():
 
     for seed in range(5):
         latency = queue(0.6, seed, length_s=60.0, speed=drowned)
-        [doubt] = drift_doubts(latency) or wander_doubts(latency)
+        [doubt] = drift(latency) or wander(latency)
         assert (doubt.code, doubt.severity) == ("no-steady-state", "weakens")
 
 
 @pytest.mark.parametrize("busy", [0.6, 0.8])
 def test_excursions_of_a_busy_queue_are_many_in_a_minute(busy):
-    assert sum(bool(wander_doubts(queue(busy, seed, 60.0))) for seed in range(50)) == 0
+    assert sum(bool(wander(queue(busy, seed, 60.0))) for seed in range(50)) == 0
 
 
 def test_levels_wholly_apart_have_figures_that_a_document_can_hold():
-    [doubt] = drift_doubts(np.repeat([1.0, 9.0], 500))
+    [doubt] = drift(np.repeat([1.0, 9.0], 500))
     assert np.isfinite(doubt.figures["value"])
 
 
@@ -120,5 +132,5 @@ def test_neighbours_alike_are_not_taken_for_a_drift():
         series = np.zeros(3000)
         for i in range(1, 3000):
             series[i] = 0.97 * series[i - 1] + steps[i]
-        found += bool(drift_doubts(series))
+        found += bool(drift(series))
     assert found <= 2

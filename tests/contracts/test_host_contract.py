@@ -109,6 +109,9 @@ class TestHostContract:
     def test_a_host_has_a_name(self, subject):
         assert subject.host.name
 
+    def test_a_host_that_is_there_answers(self, subject):
+        assert subject.host.answers()
+
     def test_inside_a_server_runs_that_is_ready_and_after_none_does(self, subject):
         with start(subject) as server:
             assert subject.running() == 1

@@ -6,7 +6,9 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
+import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,9 +16,13 @@ from pathlib import Path
 
 import docker
 import pytest
+from rightsizer.hosts.affinity import kept_to
+from rightsizer.hosts.docker.engine import Engine
 from rightsizer.hosts.docker.ownership import RUN
+from rightsizer.hosts.docker.sweep import sweep
 
 from tests.hosts.images import address, load_foreign_image, make_image, require_engine
+from tests.hosts.relay import Relay, unix_listener
 
 from .conftest import command, wait_until_none
 from .test_lifecycle import start, wait_for_line
@@ -76,10 +82,11 @@ def write_job(tmp_path, client) -> Callable[..., Path]:
 def ours(client: docker.APIClient) -> set[str]:
     """All that carries our label."""
     filters = {"label": RUN}
+    volumes = client.volumes(filters=filters)["Volumes"] or []
     return {
-        *(found["Names"][0] for found in client.containers(all=True, filters=filters)),
-        *(found["Name"] for found in client.networks(filters=filters)),
-        *(found["Name"] for found in client.volumes(filters=filters)["Volumes"] or []),
+        *(f"container {c['Names'][0]}" for c in client.containers(all=True, filters=filters)),
+        *(f"network {found['Name']}" for found in client.networks(filters=filters)),
+        *(f"volume {found['Name']}" for found in volumes),
     }
 
 
@@ -100,28 +107,63 @@ MOMENTS = {
 }
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_nothing_is_left_within_ten_seconds_of_a_kill_9(tmp_path, write_job, client, moment):
-    line, wait_s = MOMENTS[moment]
-    before = ours(client)
-    # Somebody else's, and one of an engine that lives: both must stay.
+@contextlib.contextmanager
+def of_somebody_else(client: docker.APIClient) -> Iterator[None]:
+    """A container, a network and a volume that are none of ours, and must stay."""
     labels = {"com.example.owner": "somebody"}
-    other = client.create_container(make_image(client), ["/x"], labels=labels)["Id"]
+    container = client.create_container(make_image(client), ["/x"], labels=labels)["Id"]
+    network = client.create_network(f"somebody-{container[:8]}", labels=labels)["Id"]
+    volume = client.create_volume(f"somebody-{container[:8]}", labels=labels)["Name"]
     try:
-        process = start("run", write_job(duration_s=30, words='"slow"'))
+        yield
+    finally:
+        client.remove_container(container, force=True)
+        client.remove_network(network)
+        client.remove_volume(volume)
+
+
+KINDS = {"near": ["container", "network"], "far": ["container", "container", "network", "volume"]}
+"""A far host's second container is its lease."""
+
+
+@pytest.fixture
+def near(write_job) -> Path:
+    return write_job(duration_s=30, words='"slow"')
+
+
+@pytest.fixture
+def far(tmp_path, write_job) -> Iterator[Path]:
+    """A job whose model is copied to its host, into a volume."""
+    with Relay(socket.create_server(("127.0.0.1", 0))) as relay:
+        host = f"{{name: far, kind: docker, publish: true, address: '{relay.address}'}}"
+        job = write_job(f"hosts:\n  - {host}\n", duration_s=30, words='"slow"')
+        with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as archive:
+            archive.add(tmp_path / "body.txt", "model/1/saved_model.pb")
+        job.write_text(f"{job.read_text()}model: {{name: m, archive: model.tar.gz}}\n")
+        yield job
+
+
+@pytest.mark.parametrize(
+    ("moment", "where"),
+    [*((moment, "near") for moment in MOMENTS), ("while it is made", "far"), ("in a step", "far")],
+)
+def test_nothing_is_left_within_ten_seconds_of_a_kill_9(tmp_path, request, client, moment, where):
+    line, wait_s = MOMENTS[moment]
+    job = request.getfixturevalue(where)
+    before = ours(client)
+    with of_somebody_else(client):
+        process = start("run", job)
         with process:
             if line:
                 wait_for_line(process, line if line != "step 1" else "server ready")
             time.sleep(wait_s)
             if moment in ("once it is ready", "in a step"):
-                assert len(ours(client) - before) == 2
+                kinds = [name.split()[0] for name in ours(client) - before]
+                assert sorted(kinds) == KINDS[where]
             os.kill(process.pid, signal.SIGKILL)
             process.communicate()
         assert eventually_only(client, before, 10.0) == set()
         assert wait_until_none(tmp_path, 10.0) == []
-        client.inspect_container(other)
-    finally:
-        client.remove_container(other, force=True)
 
 
 def test_three_interrupts_leave_nothing(tmp_path, write_job, client):
@@ -140,7 +182,7 @@ def test_three_interrupts_leave_nothing(tmp_path, write_job, client):
 def test_a_living_engines_container_survives_the_death_of_another(
     tmp_path, write_job, client, monkeypatch
 ):
-    job = write_job(duration_s=20)
+    job = write_job(duration_s=60)
     with start("run", job) as living:
         wait_for_line(living, "server ready")
         kept = ours(client)
@@ -155,8 +197,10 @@ def test_a_living_engines_container_survives_the_death_of_another(
         said = subprocess.run([*command(), "gc"], capture_output=True, text=True, check=False)
         assert "removed container" not in said.stdout
         assert ours(client) == kept
-        living.communicate(timeout=60)
-        assert living.returncode == 0
+        living.send_signal(signal.SIGINT)  # it has measured enough
+        out, _ = living.communicate(timeout=60)
+        assert living.returncode == 130
+        assert "local.1cpu" in out
     assert eventually_only(client, set(), 5.0) == set()
 
 
@@ -188,6 +232,23 @@ def test_a_job_in_containers_is_measured_with_its_usage(write_job, rightsizer, c
     assert trial["requests"]["succeeded"] > 50
     assert document["recommendations"][0]["provenance"] == "native"
     assert document["recommendations"][0]["cpu_utilization_percent"] > 0
+    assert ours(client) == set()
+
+
+def test_an_image_that_speaks_sagemakers_contract_is_measured_as_it_is(
+    write_job, rightsizer, client
+):
+    job = write_job(duration_s=3)
+    lines = [
+        line.replace("protocol: raw", "protocol: sagemaker")
+        for line in job.read_text().splitlines(keepends=True)
+        if not line.strip().startswith(("command:", "request:", "ready_path:"))
+    ]
+    job.write_text("".join(lines))
+    done = rightsizer("run", job, "--json", "-")
+    assert done.returncode == 0, done.stderr
+    [trial] = json.loads(done.stdout)["trials"]
+    assert trial["requests"]["succeeded"] > 30
     assert ours(client) == set()
 
 
@@ -296,25 +357,85 @@ def test_an_image_that_is_not_on_a_host_is_shown_with_what_brings_it(write_job, 
     assert f"`docker -H {address()} pull no/such:1` gets it" in done.stdout
 
 
-def test_a_container_that_is_paused_in_a_step_is_hung(write_job, rightsizer, client):
-    def strike() -> None:
-        while not struck:
+def in_a_step(client: docker.APIClient, strike: Callable[[str], object]) -> Callable[[], None]:
+    """Does that once to the container that is being measured; to be run in a thread."""
+    stop_s = time.monotonic() + 60
+
+    def run() -> None:
+        while time.monotonic() < stop_s:
             found = client.containers(filters={"label": RUN})
             samples = list(Path(os.environ["RIGHTSIZER_STORE"]).glob("jobs/*/*/samples-0.bin"))
             if found and any(path.stat().st_size for path in samples):
-                client.pause(found[0]["Id"])
-                struck.append(1)
+                strike(found[0]["Id"])
+                return
             time.sleep(0.2)
 
-    struck: list[int] = []
-    thread = threading.Thread(target=strike)
+    return run
+
+
+def run_out_of_memory(client: docker.APIClient, container: str) -> None:
+    client.update_container(container, mem_limit=64 << 20, memswap_limit=64 << 20)
+    hog = ["python3", "-c", "x = bytearray(b'x') * (200 << 20)"]
+    client.exec_start(client.exec_create(container, hog)["Id"])
+
+
+STRIKES = {
+    "killed": (docker.APIClient.kill, "crashed", "SIGKILL"),
+    "paused": (docker.APIClient.pause, "hung", "paused"),
+    "out of memory": (run_out_of_memory, "out-of-memory", "a process of the server"),
+}
+
+
+@pytest.mark.parametrize("strike", STRIKES)
+def test_what_befalls_a_container_in_a_step_ends_the_trial_with_its_own_reason(
+    write_job, rightsizer, client, strike
+):
+    act, reason, said = STRIKES[strike]
+    job = write_job(duration_s=20)
+    thread = threading.Thread(target=in_a_step(client, lambda found: act(client, found)))
     thread.start()
-    try:
-        done = rightsizer("run", write_job(duration_s=20), "--json", "-")
-    finally:
-        struck.append(0)
-        thread.join()
+    done = rightsizer("run", job, "--json", "-")
+    thread.join()
     [trial] = json.loads(done.stdout)["trials"]
-    assert (trial["state"], trial["reason"]) == ("failed", "hung")
-    assert "paused" in trial["detail"]
+    assert (trial["state"], trial["reason"]) == ("failed", reason)
+    assert said in trial["detail"]
+    assert done.returncode == 6
+    assert ours(client) == set()
+
+
+def test_an_engine_that_is_gone_in_a_step_interrupts_the_trial_and_the_job_ends(
+    tmp_path, write_job, rightsizer, client
+):
+    with Relay(unix_listener(tmp_path / "relay.sock")) as relay:
+        hosts = f"hosts:\n  - {{name: rack, kind: docker, address: '{relay.address}'}}\n"
+        job = write_job(hosts, duration_s=20)
+        thread = threading.Thread(target=in_a_step(client, lambda found: relay.cut()))
+        thread.start()
+        done = rightsizer("run", job, "--json", "-")
+        thread.join()
+    trials = json.loads(done.stdout)["trials"]
+    assert {(trial["state"], trial["reason"]) for trial in trials} == {("interrupted", "host-lost")}
+    assert done.returncode == 6
+    assert len(ours(client)) == 2  # nobody could remove them
+    said = rightsizer("gc")  # of this job's host the address is gone, not the engine
+    assert "not swept: no Docker engine answers" in said.stdout
+    with Engine(address()) as engine:
+        assert len(sweep(engine)) == 2
+    assert ours(client) == set()
+
+
+def test_two_jobs_at_once_never_share_a_cpu(write_job, client):
+    """They may use the same two CPUs, which is enough for one of them."""
+    cpus = sorted(os.sched_getaffinity(0))[:2]
+    job = write_job(duration_s=3)
+    with kept_to(cpus):
+        both = [start("run", job), start("run", job)]
+    said = []
+    for process in both:
+        with process:
+            _, text = process.communicate(timeout=60)
+            said.append((process.returncode, text))
+    (ran, _), (refused, why) = sorted(said)
+    assert (ran, refused) == (0, 4), why
+    assert "leased to" in why
     assert ours(client) == set()

@@ -7,15 +7,22 @@ import gc
 import os
 import socket
 import ssl
+import subprocess
+import time
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import docker
 import httpx
 import pytest
+from rightsizer.errors import Reason, TrialInterrupted
+from rightsizer.hosts.docker.engine import Engine, tls_of
 from rightsizer.hosts.docker.host import DockerHost
+from rightsizer.hosts.docker.ownership import labels_of, this_process
 from rightsizer.hosts.docker.survey import network_round_trip_s, survey
+from rightsizer.hosts.docker.turns import take_turn
 from rightsizer.inventory import HostSpec, TlsFiles
 
 from tests.certificates import make_certificates
@@ -95,8 +102,38 @@ def test_a_model_is_copied_there_and_the_port_is_published(far, tmp_path, client
         writable = "/eval?__import__('os').access('/opt/ml/model',2)"
         assert httpx.get(url + writable, trust_env=False).json() is False
         assert eventually(lambda: len(server.usage()) >= 2)
-        assert len(left(client, launch.job_id)) == 3  # container, network and volume
+        assert len(left(client, launch.job_id)) == 4  # container, lease, network and volume
     assert left(client, launch.job_id) == []
+
+
+def test_a_far_machine_runs_one_trial_at_a_time_whoever_asks(far, tmp_path, client):
+    image = client.inspect_image(make_image(client))["Id"]
+    first, second = (container_launch(tmp_path / name, image) for name in ("first", "second"))
+    mine, theirs = DockerHost(far), DockerHost(far)
+    with mine.start(first):
+        assert not theirs.answers()
+        with pytest.raises(TrialInterrupted) as caught:
+            theirs.start(second).__enter__()
+        assert caught.value.reason is Reason.HOST_BUSY
+        assert caught.value.detail.endswith("of job job-first")
+        assert left(client, second.job_id) == []
+    assert theirs.answers()
+    with theirs.start(second):
+        assert len(left(client, second.job_id)) == 3  # container, lease and network
+    assert left(client, second.job_id) == []
+
+
+def test_the_lease_of_an_engine_that_died_is_nobodys(far, tmp_path, client):
+    image = client.inspect_image(make_image(client))["Id"]
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    owner = replace(this_process(), pid=gone.pid, started="1")
+    labels = labels_of(owner, "run-of-the-dead", "job-of-the-dead", "t", time.time() + 3600)
+    with Engine(far.address, tls_of(far)) as engine:
+        take_turn(engine, labels, image)
+    launch = container_launch(tmp_path, image)
+    with DockerHost(far).start(launch):
+        assert left(client, "job-of-the-dead") == []
 
 
 def test_it_is_asked_what_it_has(far, client):

@@ -8,6 +8,7 @@ import gc
 import itertools
 import json
 import os
+import socket
 import stat
 import time
 import warnings
@@ -19,6 +20,7 @@ import docker
 import httpx
 import pytest
 from rightsizer.accelerators import Accelerator
+from rightsizer.containers import SAGEMAKER_COMMAND
 from rightsizer.errors import Reason, TrialFailed, TrialInterrupted
 from rightsizer.hosts.docker import host as docker_host_module
 from rightsizer.hosts.docker.engine import Engine
@@ -29,6 +31,7 @@ from rightsizer.inventory import HostSpec
 
 from tests.hosts.containers import container_launch, docker_host, left
 from tests.hosts.images import address, make_image, require_engine
+from tests.hosts.outside import another_machine
 from tests.hosts.processes import SERVER_CPU, eventually
 from tests.hosts.relay import Relay, unix_listener
 
@@ -136,7 +139,7 @@ REACH = "__import__('socket').create_connection(({host!r}, {port}), 2).close()"
 
 
 def attempt(server, expression: str) -> str:
-    """The name of the error that an expression raises in the container."""
+    """What a Python expression is in the container, or the error that it raises there."""
     code = (
         '(lambda n: (exec("try:\\n r = repr({})\\nexcept Exception as e: r = repr(e)", n), '
         "n['r'])[1])(dict())"
@@ -151,16 +154,51 @@ NAMED = (
 
 
 def test_it_reaches_nobody_outside_nor_the_engines_socket(start):
-    with start() as server:
-        for name, port in (("192.0.2.1", 80), ("1.1.1.1", 53)):
-            said = attempt(server, REACH.format(host=name, port=port))
+    with another_machine() as (name, port):
+        reach = REACH.format(host=name, port=port)
+        with start(settings={"network": "bridge"}) as server:
+            assert attempt(server, reach) == "None"  # there is somebody to be reached
+        with start() as server:
+            assert attempt(server, REACH.format(host="127.0.0.1", port=8080)) == "None"
+            said = attempt(server, reach)
             assert "unreachable" in said or "timed out" in said
-        # How long a resolver tries that reaches nobody is the engine's affair.
-        names = attempt(server, NAMED)
-        assert "gaierror" in names or "TimeoutError" in names
-        sockets = [address().removeprefix("unix://"), "/var/run/docker.sock"]
-        for path in sockets:
-            assert inside(server, f"__import__('os').path.exists({path!r})") is False
+            # How long a resolver tries that reaches nobody is the engine's affair.
+            names = attempt(server, NAMED)
+            assert "gaierror" in names or "TimeoutError" in names
+            exists = "__import__('os').path.exists({!r})"
+            for path in (address().removeprefix("unix://"), "/var/run/docker.sock"):
+                assert inside(server, exists.format(path)) is False
+            assert inside(server, exists.format("/ready.py")) is True
+
+
+def test_of_its_host_it_reaches_what_listens_on_all_addresses_and_not_on_loopback(
+    start, client, job
+):
+    with socket.create_server(("0.0.0.0", 0)) as on_all, start() as server:
+        [network] = client.networks(filters={"label": f"rightsizer.job={job}"})
+        gateway = network["IPAM"]["Config"][0]["Gateway"]
+        there = {"host": gateway, "port": on_all.getsockname()[1]}
+        assert attempt(server, REACH.format(**there)) == "None"
+        with socket.create_server(("127.0.0.1", 0)) as on_loopback:
+            there["port"] = on_loopback.getsockname()[1]
+            assert "refused" in attempt(server, REACH.format(**there))
+
+
+def test_an_image_is_started_as_sagemaker_starts_it(start):
+    with start(command=SAGEMAKER_COMMAND) as server:
+        url = f"{server.endpoint.url}/invocations"
+        answer = httpx.post(url, content=b"12345", trust_env=False, timeout=10)
+        assert (answer.status_code, answer.json()) == (200, {"length": 5})
+
+
+def test_what_a_quota_held_it_up_is_in_its_readings(start, client, job):
+    with start("busy") as server:
+        assert eventually(lambda: server.usage())
+        assert server.usage()[-1].throttled_periods == 0
+        found = container_of(client, job)["Id"]
+        client.update_container(found, cpu_period=100_000, cpu_quota=20_000)
+        assert eventually(lambda: server.usage()[-1].throttled_periods > 0)
+        assert eventually(lambda: (server.usage()[-1].throttled_s or 0.0) > 0.1)
 
 
 def test_a_bridge_has_a_way_out_and_a_published_port_is_on_loopback(start, client, job):
@@ -201,20 +239,25 @@ def test_a_server_that_exits_at_once_is_told_with_its_code_and_last_words(start)
     assert found.log_tail == "line one\nthe model is missing"
 
 
-def test_a_program_for_another_processor_is_told_as_such(start, tmp_path):
+@pytest.mark.parametrize(
+    ("content", "mode", "why"),
+    [
+        (b"\x7fELF not for here", 0o755, "its program is for another processor, or is none"),
+        (b"#!/bin/sh", 0o644, "its program may not be executed"),
+        (None, 0, "its program, or what is to run that, is not in the image"),
+    ],
+    ids=["exec format error", "not executable", "not there"],
+)
+def test_a_program_that_cannot_be_run_is_told_as_such(start, tmp_path, content, mode, why):
     model = tmp_path / "model"
     model.mkdir()
-    (model / "program").write_bytes(b"\x7fELF not for here")
-    (model / "program").chmod(0o755)
+    if content is not None:
+        (model / "program").write_bytes(content)
+        (model / "program").chmod(mode)
     found = failure(start(model_dir=model, command=("/opt/ml/model/program",)))
     assert found.reason is Reason.EXITED_AT_START
-    assert "for another processor" in found.detail
-
-
-def test_a_program_that_is_not_there_is_told(start):
-    found = failure(start(command=("/no/such/program",)))
-    assert found.reason is Reason.EXITED_AT_START
-    assert "no such file" in (found.detail + found.log_tail).lower()
+    assert found.detail.endswith(why)
+    assert "/opt/ml/model/program" in found.log_tail
 
 
 def test_a_start_that_fails_for_its_confinement_names_the_key_that_relaxes_it(start):

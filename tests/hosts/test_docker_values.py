@@ -10,7 +10,7 @@ import pytest
 from rightsizer.accelerators import Accelerator
 from rightsizer.containers import Container
 from rightsizer.errors import Reason
-from rightsizer.hosts.docker.endings import ending_of, hint
+from rightsizer.hosts.docker.endings import ending_of, hint, of_refused_start
 from rightsizer.hosts.docker.ownership import (
     HIDDEN,
     Owner,
@@ -21,6 +21,7 @@ from rightsizer.hosts.docker.ownership import (
     this_process,
 )
 from rightsizer.hosts.docker.request import create_request
+from rightsizer.hosts.docker.transfer import content_of
 from rightsizer.hosts.docker.watch import usage_of
 from rightsizer.inventory import Placement
 from rightsizer.spec import ContainerSpec
@@ -226,13 +227,31 @@ ENDED = {**RUNS, "Running": False}
         ({**ENDED, "ExitCode": 3}, False, True, Reason.EXITED_AT_START, "exit code 3"),
         ({**ENDED, "ExitCode": 3}, False, False, Reason.CRASHED, "exit code 3"),
         ({**ENDED, "ExitCode": 0}, False, False, Reason.CRASHED, "exit code 0"),
-        ({**ENDED, "ExitCode": 127}, False, True, Reason.EXITED_AT_START, "another processor"),
     ],
 )
 def test_a_state_tells_how_the_server_ended(state, ran_out, before, reason, said):
     found = ending_of(state, ran_out, "", before)
     assert (found[0] if found else None) is reason
     assert found is None or said in found[1]
+
+
+@pytest.mark.parametrize(
+    ("code", "printed", "why"),
+    [
+        (127, "[FATAL tini (7)] exec /x failed: Exec format error", "for another processor"),
+        (127, "[FATAL tini (7)] exec /x failed: No such file or directory", "not in the image"),
+        (127, "/x: 1: \x7fELF\x02\x01\x01: not found", "for another processor"),
+        (126, "[FATAL tini (7)] exec /x failed: Permission denied", "may not be executed"),
+        (1, "cp: cannot stat '/x': No such file or directory", ""),  # it did begin
+    ],
+)
+def test_a_program_that_could_not_begin_is_told_by_what_init_says(code, printed, why):
+    found = ending_of({**ENDED, "ExitCode": code}, False, printed, True)
+    assert found is not None
+    assert found[0] is Reason.EXITED_AT_START
+    assert why in found[1]
+    assert bool(why) is ("its program" in found[1])
+    assert why in of_refused_start(printed)
 
 
 @pytest.mark.parametrize(
@@ -278,3 +297,17 @@ def test_a_reading_counts_memory_without_cache_in_both_versions_of_control_group
 @pytest.mark.parametrize("reading", [{}, {"memory_stats": {}}, {"cpu_stats": {}}])
 def test_a_container_that_does_not_run_has_no_reading(reading):
     assert usage_of(reading, 7) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"Id": "sha256:2", "Created": "now"}, True),
+        ({"RootFS": {"Layers": ["b"]}}, False),
+        ({"Config": {"Cmd": ["y"]}}, False),
+        ({"Config": {"Cmd": ["x"], "Env": [], "Image": "z"}}, True),
+    ],
+)
+def test_images_are_the_same_by_what_they_hold_and_run_not_by_their_ids(change, same):
+    image = {"Id": "sha256:1", "RootFS": {"Layers": ["a"]}, "Config": {"Cmd": ["x"]}}
+    assert (content_of({**image, **change}) == content_of(image)) is same

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -22,9 +23,15 @@ def started(expected_s: float = 130.0, refused: int = 0) -> events.JobStarted:
     return events.JobStarted("demo-1a2b3c4d", "/store", 4, refused, expected_s)
 
 
-def progress(elapsed_s: float, left_s: float = 100.0, errors: int = 0) -> events.StepProgress:
+def begun(trial_id: str = "t1", number: int = 1, host: str = "local") -> events.TrialStarted:
+    return events.TrialStarted(trial_id, number, 4, "x", host, 60.0)
+
+
+def progress(
+    elapsed_s: float, left_s: float = 100.0, errors: int = 0, trial_id: str = "t1"
+) -> events.StepProgress:
     seen = Progress(elapsed_s, 2, 90, 90 - errors, errors, 9.13, 212.4)
-    return events.StepProgress("t1", seen, left_s)
+    return events.StepProgress(trial_id, seen, left_s)
 
 
 def trial_ended(number: int) -> events.TrialEnded:
@@ -85,15 +92,24 @@ def test_elsewhere_there_is_a_line_at_each_turn_and_every_ten_seconds_of_a_step(
 
 
 def test_a_late_look_at_a_step_does_not_bring_two_lines():
-    begin = [started(), events.StepStarted("t1", 1, None, "40/s", 60.0)]
-    lines = lines_of(*begin, progress(31.0), progress(32.0), progress(39.9), progress(40.2))
+    begin = [started(), begun(), events.StepStarted("t1", 1, None, "40/s", 60.0)]
+    looks = [progress(31.0), progress(32.0), progress(39.9), progress(40.2)]
+    lines = lines_of(*begin, *looks)[1:]
     assert [" 31 s of" in lines[1], " 40 s of" in lines[2], len(lines)] == [True, True, 3]
 
 
 def test_each_step_counts_its_ten_seconds_from_its_own_start():
     one = [events.StepStarted("t1", 1, 2, "1 user", 15.0), progress(9.0), progress(10.0)]
-    lines = lines_of(started(), *one, *one)
-    assert len(lines) == 3
+    lines = lines_of(started(), begun(), *one, *one)
+    assert len(lines) == 4
+
+
+def test_trials_on_several_hosts_tell_of_their_steps_each_by_itself():
+    steps = [events.StepStarted(trial, 1, 2, f"{trial} users", 15.0) for trial in ("t1", "t2")]
+    looks = [progress(10.0), progress(10.0, trial_id="t2"), progress(11.0)]
+    lines = lines_of(started(), begun(), begun("t2", 2), *steps, *looks)
+    assert ["trial 1/4  step 1/2  t1 users" in lines[3], len(lines)] == [True, 5]
+    assert "trial 2/4  step 1/2  t2 users" in lines[4]
 
 
 def test_a_failed_trial_says_why_on_one_line():
@@ -123,7 +139,7 @@ def test_the_display_tells_trial_step_rate_latency_errors_and_time_left():
         events.TrialStarted("t2", 2, 4, label, "local", 97.0),
         events.ServerReady("t2", 6.25, 180.5),
         events.StepStarted("t2", 2, 3, "2 users", 15.0),
-        progress(7.0, 90.0),
+        progress(7.0, 90.0, trial_id="t2"),
     )
     shown = [
         screen(*happened[:2], at_s=4.0),
@@ -135,9 +151,21 @@ def test_the_display_tells_trial_step_rate_latency_errors_and_time_left():
     assert_golden("display_80.txt", "\n".join(shown) + "\n")
 
 
+def test_trials_on_several_hosts_are_shown_one_below_the_other_until_they_end():
+    two = [started(), begun("t1", 1, "a"), begun("t2", 2, "b")]
+    two += [events.StepStarted("t2", 1, None, "40/s", 60.0), progress(10.0, trial_id="t2")]
+    shown = screen(*two)
+    assert "Trial 1/4  x  a\nStarting the server on a, 0 s\nTrial 2/4  x  b\nStep 1" in shown
+    ended = replace(trial_ended(1), trial_id="t1")
+    after = screen(*two, ended, begun("t3", 3, "a"))
+    assert "Trial 1/4" not in after
+    assert after.index("Trial 2/4") < after.index("Trial 3/4")
+
+
 def test_the_bar_runs_on_between_two_looks():
     happened = [started(), events.TrialStarted("t", 1, 1, "x", "local", 60.0)]
-    happened += [events.StepStarted("t", 1, None, "40/s", 60.0), progress(10.0, 50.0)]
+    happened += [events.StepStarted("t", 1, None, "40/s", 60.0)]
+    happened += [progress(10.0, 50.0, trial_id="t")]
     assert "10 s of 1 min 00 s" in screen(*happened)
     assert "12 s of 1 min 00 s" in screen(*happened, at_s=2.0)
     assert "48 s left" in screen(*happened, at_s=2.0)
@@ -149,7 +177,8 @@ def test_the_bar_runs_on_between_two_looks():
 def test_the_display_fits_its_terminal(width):
     label = "ml.m5dn.24xlarge " + " ".join(f"A_LONG_VARIABLE_{n}={n}" for n in range(9))
     happened = [started(), events.TrialStarted("t", 1, 1, label, "local", 60.0)]
-    happened += [events.StepStarted("t", 1, None, "40/s", 60.0), progress(10.0, 50.0)]
+    happened += [events.StepStarted("t", 1, None, "40/s", 60.0)]
+    happened += [progress(10.0, 50.0, trial_id="t")]
     lines = screen(*happened, width=width).splitlines()
     assert max(map(len, lines)) <= width
     assert len(lines) <= 6

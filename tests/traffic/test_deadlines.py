@@ -10,7 +10,7 @@ import gevent
 import pytest
 from gevent import getcurrent
 from rightsizer.traffic.alarm import Alarm
-from rightsizer.traffic.deadlines import Deadlines, Expired
+from rightsizer.traffic.deadlines import Attempt, Deadlines, Expired
 
 MS = 1_000_000
 
@@ -27,7 +27,7 @@ def test_requests_run_out_in_the_order_in_which_they_began_and_those_that_end_do
 
     def request(name: str, wait_s: float) -> None:
         begin_ns = time.monotonic_ns()
-        deadlines.enter(getcurrent(), begin_ns)
+        deadlines.in_flight[getcurrent()] = Attempt(0, begin_ns, 0, 0)
         try:
             gevent.sleep(wait_s)
             ended.append((name, "answered"))
@@ -35,7 +35,7 @@ def test_requests_run_out_in_the_order_in_which_they_began_and_those_that_end_do
             assert time.monotonic_ns() >= begin_ns + 50 * MS
             ended.append((name, "expired"))
         finally:
-            deadlines.leave(getcurrent())
+            deadlines.in_flight.pop(getcurrent(), None)
 
     gevent.joinall([gevent.spawn(request, "a", 30.0), gevent.spawn(request, "b", 0.0)])
     gevent.joinall([gevent.spawn(request, "c", 30.0), gevent.spawn(request, "d", 30.0)])
@@ -47,9 +47,9 @@ def test_a_greenlet_whose_request_has_ended_is_left_in_peace():
 
     def one_after_the_other() -> int:
         for _ in range(5):
-            deadlines.enter(getcurrent(), time.monotonic_ns())
+            deadlines.in_flight[getcurrent()] = Attempt(0, time.monotonic_ns(), 0, 0)
             gevent.sleep(0.005)
-            deadlines.leave(getcurrent())
+            del deadlines.in_flight[getcurrent()]
         gevent.sleep(0.05)
         return 5
 

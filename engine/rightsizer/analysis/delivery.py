@@ -96,7 +96,7 @@ def little_doubts(latency_ms: Floats, users: int, window_s: float) -> list[Doubt
     return [Doubt("generator-overhead", "weakens", message, GENERATOR, figures)]
 
 
-def drop_doubts(step: Samples, measured: Samples) -> list[Doubt]:
+def drop_doubts(step: Samples, dropped_ns: npt.NDArray[np.int64], arrivals: int) -> list[Doubt]:
     """Open: arrivals of the window that were not sent, and whose fault that was.
 
     With the generator's cap in flight the server was slow, which is an error like any other; with
@@ -104,15 +104,15 @@ def drop_doubts(step: Samples, measured: Samples) -> list[Doubt]:
 
     Args:
         step: all samples of the step, for what was in flight.
-        measured: those of the window.
+        dropped_ns: when those of the window should have been sent that were not.
+        arrivals: of the window, in all.
     """
-    dropped = measured[measured["outcome"] == Outcome.DROPPED]
-    ratio = len(dropped) / max(1, len(measured))
+    ratio = len(dropped_ns) / max(1, arrivals)
     if ratio <= DROPS_WEAKEN_RATIO:
         return []
-    in_flight = float(np.median(_in_flight(step, dropped["intended_ns"])))
+    in_flight = float(np.median(_in_flight(step, dropped_ns)))
     figures = {"value": ratio, "allowed": DROPS_WEAKEN_RATIO, "in_flight": in_flight}
-    what = f"{counted(len(dropped), 'arrival')} ({fine_percent(ratio)}) not sent"
+    what = f"{counted(len(dropped_ns), 'arrival')} ({fine_percent(ratio)}) not sent"
     if in_flight >= FULL_RATIO * CAP_IN_FLIGHT:
         message = f"{what}: {in_flight:.0f} requests were waiting for the server"
         next_step = "lower the rate: the server does not keep up with it"

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from rightsizer.analysis.figures import Doubt, Interval, PayloadFigures
+from rightsizer.traffic.base import Reach
 from rightsizer.units import duration, interval, milliseconds, percent, significant
 
 GENERATOR_LIMITED_RATIO = 0.9
@@ -13,6 +14,9 @@ GENERATOR_LIMITED_RATIO = 0.9
 GENERATOR_BUSY_RATIO = 0.7
 DOMINANT_SHARE = 0.6
 LONGER = "measure longer (duration_s or budget_s)"
+NEARER = "measure from a machine nearer to it, or count the network in the limit"
+NETWORK_RATIO = 0.05
+"""Of the latency limit: more of it than this in the network makes the figure one of both."""
 
 
 def generator_doubts(cpu_ratio: float) -> tuple[Doubt, ...]:
@@ -207,15 +211,26 @@ def relaxed(what: Sequence[str]) -> Doubt:
     )
 
 
-def far_host(host: str) -> Doubt:
-    """The network between generator and server is in the latency; nobody leases the far CPUs."""
-    return Doubt(
-        "far-host",
-        "note",
-        f"{host} is another machine: the network to it is in the latency, and nothing keeps other "
-        "jobs from its CPUs",
-        "keep other load off that machine",
+def far_host(host: str, reach: Reach | None, limit_ms: float | None) -> Doubt:
+    """The network between generator and server is in the latency."""
+    where = f"{host} is another machine"
+    if reach is None:
+        message = f"{where}: the network to it is in the latency, and how much that is is not known"
+        return Doubt("far-host", "weakens", message, NEARER)
+    network_ms = reach.round_trip_ms + (reach.send_ms or 0.0)
+    message = (
+        f"{where}: {milliseconds(network_ms)} of the latency are the network's (round trip "
+        f"{milliseconds(reach.round_trip_ms)}, sending the largest payload "
+        f"{milliseconds(reach.send_ms)})"
     )
+    matters = limit_ms is not None and network_ms > NETWORK_RATIO * limit_ms
+    figures = {
+        "value": network_ms,
+        "allowed": None if limit_ms is None else NETWORK_RATIO * limit_ms,
+        "round_trip_ms": reach.round_trip_ms,
+        "send_ms": reach.send_ms,
+    }
+    return Doubt("far-host", "weakens" if matters else "note", message, NEARER, figures)
 
 
 def price_basis(instance_type: str, basis: str) -> tuple[Doubt, ...]:
@@ -234,6 +249,17 @@ def no_price(instance_type: str) -> Doubt:
         "weakens",
         f"{instance_type} has no price: no costs, and ranking by throughput",
         "give a price or an on-prem cost model in a price file",
+    )
+
+
+def by_price_only(names: Sequence[str], host: str) -> Doubt:
+    """Instance types that were measured once, as a group."""
+    return Doubt(
+        "by-price-only",
+        "note",
+        f"host {host} cannot tell {', '.join(names)} apart: measured once, ranked by price only",
+        "measure them on machines of those types to tell them apart",
+        {"instance_types": ", ".join(names)},
     )
 
 

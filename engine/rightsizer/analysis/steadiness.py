@@ -83,14 +83,18 @@ def level_shift(latency_ms: Floats) -> Shift:
     return Shift(at, float(sums[at - 1]) / math.sqrt(n * time * variance), n / time)
 
 
-def warm_up(latency_ms: Floats) -> int:
+def warm_up(latency_ms: Floats, shift: Shift) -> int:
     """How many requests at the window's head are still warm-up; 0 where its level is steady.
+
+    Args:
+        latency_ms: of the window.
+        shift: its `level_shift`.
 
     Where to cut is MSER-5 (White, Simulation 69, 1997), on ranks; that there is something to cut,
     and that what is left has one level, is the cumulative-sum test. A window is never cut without
     need, or in vain.
     """
-    if not level_shift(latency_ms).is_real:
+    if not shift.is_real:
         return 0
     cut = _mser(latency_ms)
     if not cut or not _is_so_from_the_first(latency_ms, cut):
@@ -128,9 +132,8 @@ def warm_up_doubt(cut_s: float, window_s: float) -> Doubt:
     return Doubt("warm-up-cut", "note", message, LONGER, figures)
 
 
-def drift_doubts(latency_ms: Floats) -> list[Doubt]:
+def drift_doubts(latency_ms: Floats, shift: Shift) -> list[Doubt]:
     """Whether the level changes in the window, by a step or a trend: there is no steady state."""
-    shift = level_shift(latency_ms)
     if not shift.is_real:
         return []
     before = float(np.median(latency_ms[: shift.at]))
@@ -150,12 +153,11 @@ def drift_doubts(latency_ms: Floats) -> list[Doubt]:
     return [Doubt("no-steady-state", "weakens", message, UNSTEADY, figures)]
 
 
-def wander_doubts(latency_ms: Floats) -> list[Doubt]:
+def wander_doubts(n: int, shift: Shift) -> list[Doubt]:
     """Open: whether latencies vary so slowly that the window holds hardly more than one excursion.
 
-    Its level may not have changed for good, but no level can be told from it.
+    Its level may not have changed for good, but no level can be told from its `n` requests.
     """
-    n, shift = len(latency_ms), level_shift(latency_ms)
     if (
         n < FEWEST_FOR_SHIFT
         or shift.independent >= SLOW_FEWEST

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import numpy as np
+from dataclasses import dataclass
 
 from rightsizer.analysis.delivery import (
     count_doubts,
@@ -21,82 +20,96 @@ from rightsizer.analysis.server_facts import (
     starved_doubts,
     throttled_doubts,
 )
-from rightsizer.analysis.steadiness import drift_doubts, wander_doubts, warm_up, warm_up_doubt
+from rightsizer.analysis.steadiness import (
+    Shift,
+    drift_doubts,
+    level_shift,
+    wander_doubts,
+    warm_up,
+    warm_up_doubt,
+)
 from rightsizer.analysis.validity import health_doubts
-from rightsizer.analysis.windows import Floats, Window, latencies_ms, started_in, starts_ns
+from rightsizer.analysis.windows import Floats, Stretch, Window, started_in, stretch_of
 from rightsizer.hosts.base import Usage
-from rightsizer.samples import FAILURES, Outcome, Samples
+from rightsizer.samples import Outcome, Samples
 from rightsizer.traffic.base import StepRecord
 from rightsizer.units import NS_PER_MS
+
+
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """A step's window without warm-up, and what lies in it."""
+
+    window: Window
+    stretch: Stretch
+    shift: Shift | None
+    """Of its level; None: the load is not meant to be the same throughout."""
+    notes: Sequence[Doubt] = ()
+
+
+def settled(samples: Samples, record: StepRecord, window: Window, timeout_s: float) -> Settled:
+    """The window without what its latencies show to be warm-up still, and the note that says so."""
+    mode = record.step.mode
+    stretch = stretch_of(samples, window, mode, timeout_s)
+    if not _has_one_load(record):
+        return Settled(window, stretch, None)
+    timed = stretch.timed
+    shift = level_shift(timed.latency_ms)
+    cut = warm_up(timed.latency_ms, shift)
+    if not cut:
+        return Settled(window, stretch, shift)
+    shorter = Window(int(timed.starts_ns[cut]), window.end_ns)
+    stretch = stretch_of(samples, shorter, mode, timeout_s)
+    note = warm_up_doubt(window.length_s - shorter.length_s, window.length_s)
+    return Settled(shorter, stretch, level_shift(stretch.timed.latency_ms), (note,))
 
 
 def validity_doubts(
     own: Sequence[Samples],
     records: Sequence[StepRecord],
-    windows: Sequence[Window],
+    parts: Sequence[Settled],
     usage: Sequence[Usage],
-    timeout_s: float,
 ) -> list[Doubt]:
     """Whether it was the server that was measured, and one server. One entry each a merged step."""
     found = [doubt for record in records for doubt in health_doubts(record.health)]
-    found += throttled_doubts(usage, windows)
-    for samples, record, window in zip(own, records, windows, strict=True):
-        found += _of_stretch(samples, record, window, timeout_s, alone=len(records) == 1)
+    found += throttled_doubts(usage, [part.window for part in parts])
+    for samples, record, part in zip(own, records, parts, strict=True):
+        found += _of_part(samples, record, part, alone=len(records) == 1)
+        found += part.notes
     return found
 
 
-def settled_window(
-    samples: Samples, record: StepRecord, window: Window, timeout_s: float
-) -> tuple[Window, list[Doubt]]:
-    """The window without what its latencies show to be warm-up still, and the note that says so."""
-    if not _has_one_load(record):
-        return window, []
-    starts, latency = _in_order(samples, record, window, timeout_s)
-    cut = warm_up(latency)
-    if not cut:
-        return window, []
-    shorter = Window(int(starts[cut]), window.end_ns)
-    return shorter, [warm_up_doubt(window.length_s - shorter.length_s, window.length_s)]
-
-
-def _of_stretch(
-    samples: Samples, record: StepRecord, window: Window, timeout_s: float, *, alone: bool
-) -> list[Doubt]:
+def _of_part(samples: Samples, record: StepRecord, part: Settled, *, alone: bool) -> list[Doubt]:
     """Of the samples of one record."""
     step, health = record.step, record.health
-    measured = samples[started_in(samples, window, step.mode)]
-    _, latency = _in_order(samples, record, window, timeout_s)
+    window, arrivals = part.window, len(part.stretch)
+    latency = part.stretch.timed.latency_ms
     median_ms = nearest_rank(latency, 0.5) if len(latency) else None
     found = lag_doubts(health.loop_lag_p99_ms, median_ms)
     if step.mode == "open":
-        sent = measured[measured["outcome"] != Outcome.DROPPED]
-        found += slip_doubts((sent["start_ns"] - sent["intended_ns"]) / NS_PER_MS, median_ms)
+        found += slip_doubts(_slips_ms(samples, window), median_ms)
         if step.rate_per_s is not None and step.arrivals in ("poisson", "constant"):
-            found += count_doubts(len(measured), step.rate_per_s, window.length_s)
-        found += drop_doubts(samples, measured)
+            found += count_doubts(arrivals, step.rate_per_s, window.length_s)
+        dropped_ns = part.stretch.starts_ns[part.stretch.outcomes == Outcome.DROPPED]
+        found += drop_doubts(samples, dropped_ns, arrivals)
         found += backlog_doubts(samples, window)
-    elif alone and _has_one_load(record) and len(latency) == len(measured):
+    elif alone and part.shift is not None and len(latency) == arrivals:
         found += little_doubts(latency, step.users or 1, window.length_s)
     found += away_doubts(samples, step.mode, health)
     found += starved_doubts(samples)
-    if alone and _has_one_load(record):
+    if alone and part.shift is not None:
         # A loop of many users is slow to vary by itself.
-        unsteady = drift_doubts(latency)
-        found += unsteady or (wander_doubts(latency) if step.mode == "open" else [])
+        unsteady = drift_doubts(latency, part.shift)
+        wander = wander_doubts(len(latency), part.shift) if step.mode == "open" else []
+        found += unsteady or wander
     return found
 
 
-def _in_order(
-    samples: Samples, record: StepRecord, window: Window, timeout_s: float
-) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Floats]:
-    """(starts in ns, latencies in ms) of the window's requests that did not fail, by start."""
-    mode = record.step.mode
-    # Columns are picked, not whole samples: of a million those are 64 MB a copy.
-    chosen = started_in(samples, window, mode) & ~np.isin(samples["outcome"], FAILURES)
-    starts = starts_ns(samples, mode)[chosen]
-    latency = latencies_ms(samples, mode, timeout_s)[chosen]
-    order = np.argsort(starts, kind="stable")
-    return starts[order], latency[order]
+def _slips_ms(samples: Samples, window: Window) -> Floats:
+    """How late the window's requests went out."""
+    sent = started_in(samples, window, "open") & (samples["outcome"] != Outcome.DROPPED)
+    late: Floats = (samples["start_ns"][sent] - samples["intended_ns"][sent]) / NS_PER_MS
+    return late
 
 
 def _has_one_load(record: StepRecord) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from rightsizer.analysis.doubts import (
     generator_doubts,
@@ -15,7 +16,6 @@ from rightsizer.analysis.doubts import (
 from rightsizer.analysis.excess import Excess, excess_of
 from rightsizer.analysis.figures import (
     Basis,
-    Doubt,
     Interval,
     PayloadFigures,
     Requests,
@@ -23,19 +23,10 @@ from rightsizer.analysis.figures import (
     Verdict,
 )
 from rightsizer.analysis.intervals import percentile_interval, throughput_interval
-from rightsizer.analysis.percentiles import PERCENTILES, nearest_rank, percentiles
-from rightsizer.analysis.step_doubts import settled_window, validity_doubts
+from rightsizer.analysis.percentiles import PERCENTILES, percentiles
+from rightsizer.analysis.step_doubts import Settled, settled, validity_doubts
 from rightsizer.analysis.utilisation import accelerator_percent, cpu_percent, memory_percent
-from rightsizer.analysis.windows import (
-    Floats,
-    Instants,
-    Window,
-    by_step,
-    latencies_ms,
-    started_in,
-    starts_ns,
-    window_of,
-)
+from rightsizer.analysis.windows import Floats, Stretch, Window, by_step, joined, window_of
 from rightsizer.hosts.base import Usage
 from rightsizer.samples import FAILURES, Outcome, Samples
 from rightsizer.schedule import group_short
@@ -60,9 +51,9 @@ class Conditions:
     """Whether neighbouring closed steps of few samples are merged: those of phases and stairs."""
 
 
-def count(samples: Samples) -> Requests:
-    """Attempts by outcome."""
-    by = np.bincount(samples["outcome"], minlength=len(Outcome))
+def count(outcomes: npt.NDArray[np.uint8]) -> Requests:
+    """Attempts by outcome, shape (n,)."""
+    by = np.bincount(outcomes, minlength=len(Outcome))
     succeeded = int(by[Outcome.SUCCEEDED])
     failed = int(sum(by[kind] for kind in FAILURES))
     timed_out, unfinished = int(by[Outcome.TIMED_OUT]), int(by[Outcome.UNFINISHED])
@@ -87,15 +78,11 @@ def judge_steps(
 ) -> list[StepFigures]:
     """The figures of every step, short closed neighbours merged."""
     own = by_step(samples, [record.step.index for record in records])
-    settled = [
-        settled_window(part, record, window_of(record), conditions.request_timeout_s)
-        for part, record in zip(own, records, strict=True)
+    parts = [
+        settled(samples, record, window_of(record), conditions.request_timeout_s)
+        for samples, record in zip(own, records, strict=True)
     ]
-    windows = [window for window, _ in settled]
-    counts = [
-        float(np.count_nonzero(started_in(part, window, record.step.mode)))
-        for part, record, window in zip(own, records, windows, strict=True)
-    ]
+    counts = [float(len(part.stretch)) for part in parts]
     short = [
         conditions.merges_short and record.step.mode == "closed" and n < MIN_STEP_SAMPLES
         for record, n in zip(records, counts, strict=True)
@@ -104,10 +91,9 @@ def judge_steps(
         _judge(
             [own[i] for i in group],
             [records[i] for i in group],
-            [windows[i] for i in group],
+            [parts[i] for i in group],
             usage,
             conditions,
-            [doubt for i in group for doubt in settled[i][1]],
         )
         for group in group_short(counts, short, MIN_STEP_SAMPLES)
     ]
@@ -116,31 +102,27 @@ def judge_steps(
 def _judge(
     own: Sequence[Samples],
     records: Sequence[StepRecord],
-    windows: Sequence[Window],
+    parts: Sequence[Settled],
     usage: Sequence[Usage],
     conditions: Conditions,
-    notes: Sequence[Doubt],
 ) -> StepFigures:
     mode = records[0].step.mode
-    parts = [part[started_in(part, w, mode)] for part, w in zip(own, windows, strict=True)]
-    measured = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    requests = count(measured)
-    timed = measured[~np.isin(measured["outcome"], FAILURES)] if requests.failed else measured
-    latency = latencies_ms(timed, mode, conditions.request_timeout_s)
+    windows = [part.window for part in parts]
+    measured = joined([part.stretch for part in parts])
+    requests, timed = count(measured.outcomes), measured.timed
+    latency = timed.latency_ms
     at = PERCENTILES[conditions.limit.percentile]
-    p50, p90, p95, p99 = (
-        percentiles(latency, [0.5, 0.9, 0.95, 0.99]) if len(latency) else [None] * 4
+    p50, p90, p95, p99, at_limit = (
+        percentiles(latency, [0.5, 0.9, 0.95, 0.99, at]) if len(latency) else [None] * 5
     )
-    at_limit = nearest_rank(latency, at) if len(latency) else None
     achieved, achieved_ci = _throughput(own, records, windows)
-    excess = _excess(timed, latency, mode, conditions.limit)
+    excess = _excess(latency, mode, conditions.limit)
     generator = max(record.generator_cpu_ratio for record in records)
     errors = error_ratio(requests)
     cut_short = _cut_short(records, windows)
     doubts = (
         *generator_doubts(generator),
-        *validity_doubts(own, records, windows, usage, conditions.request_timeout_s),
-        *notes,
+        *validity_doubts(own, records, parts, usage),
         *sample_doubts(len(measured), at),
         *([step_cut_short()] if cut_short else []),
     )
@@ -162,13 +144,13 @@ def _judge(
         p95_ms=p95,
         p99_ms=p99,
         latency_ms=at_limit,
-        latency_ms_ci=_latency_interval(starts_ns(timed, mode), latency, at, windows),
+        latency_ms_ci=_latency_interval(timed, at, windows),
         error_ratio=errors,
         requests=requests,
         over_limit_ratio=None if excess is None else excess.ratio,
         design_effect=None if excess is None else excess.design_effect,
         unloaded_ms=_unloaded(latency) if _is_unloaded(records) else (),
-        by_payload=_by_payload(timed, latency, at_limit, conditions.payload_names),
+        by_payload=_by_payload(timed, at_limit, conditions.payload_names),
         cpu_utilization_percent=cpu_percent(usage, windows, conditions.vcpus),
         memory_utilization_percent=memory_percent(usage, windows, conditions.memory_bytes),
         accelerator_utilization_percent=accelerator_percent(usage, windows),
@@ -178,11 +160,10 @@ def _judge(
     )
 
 
-def _excess(timed: Samples, latency: Floats, mode: Basis, limit: LimitSpec) -> Excess | None:
+def _excess(latency: Floats, mode: Basis, limit: LimitSpec) -> Excess | None:
     if mode != "open" or limit.latency_ms is None:
         return None
-    order = np.argsort(starts_ns(timed, mode), kind="stable")
-    return excess_of(latency[order], limit.latency_ms)
+    return excess_of(latency, limit.latency_ms)
 
 
 def _is_unloaded(records: Sequence[StepRecord]) -> bool:
@@ -249,25 +230,23 @@ def _throughput(
     return rate, (min(found[0], rate), max(found[1], rate))
 
 
-def _latency_interval(
-    starts: Instants, latency: Floats, at: float, windows: Sequence[Window]
-) -> Interval | None:
-    if len(windows) != 1 or not len(latency):
+def _latency_interval(timed: Stretch, at: float, windows: Sequence[Window]) -> Interval | None:
+    if len(windows) != 1 or not len(timed):
         return None
-    return percentile_interval(starts, latency, at)
+    return percentile_interval(timed.starts_ns, timed.latency_ms, at)
 
 
 def _by_payload(
-    timed: Samples, latency: Floats, at_limit: float | None, names: Sequence[str]
+    timed: Stretch, at_limit: float | None, names: Sequence[str]
 ) -> dict[str, PayloadFigures]:
     if at_limit is None:
         return {}
-    above = latency >= at_limit
+    above = timed.latency_ms >= at_limit
     total_above = max(1, int(np.count_nonzero(above)))
     figures: dict[str, PayloadFigures] = {}
-    for index in np.unique(timed["payload"]).tolist():
-        own = timed["payload"] == index
-        p50, p95 = percentiles(latency[own], [0.5, 0.95])
+    for index in np.unique(timed.payloads).tolist():
+        own = timed.payloads == index
+        p50, p95 = percentiles(timed.latency_ms[own], [0.5, 0.95])
         share = int(np.count_nonzero(above & own)) / total_above
         name = names[index] if index < len(names) else str(index)
         figures[name] = PayloadFigures(int(np.count_nonzero(own)), p50, p95, share)

@@ -20,6 +20,7 @@ from rightsizer.analysis.figures import (
 from rightsizer.analysis.maximum import open_maximum
 from rightsizer.inventory import Placement
 from rightsizer.spec import LimitSpec, Traffic
+from rightsizer.traffic.base import Reach
 from rightsizer.units import fine_percent, milliseconds, per_min
 
 FLAT_GAIN_RATIO = 0.05
@@ -40,6 +41,8 @@ class Setting:
     cut_short: bool
     """The user or the clock ended it."""
     probe_latency_ms: float | None
+    reach: Reach | None = None
+    """What the network to a far host adds, where it could be told."""
     url: str | None = None
     """Where a server runs that the engine did not start."""
     over_loopback: bool = True
@@ -84,7 +87,7 @@ def judge_trial(
         found += _limit_doubts(steps, unloaded, limit)
     else:
         found += _maximum_doubts(maximum, basis, limit, setting)
-    found += _setting_doubts(basis, setting)
+    found += _setting_doubts(basis, setting, limit)
     return TrialFigures(
         basis=basis,
         max_invocations_per_min=None if maximum is None else per_min(maximum.rate_per_s),
@@ -216,7 +219,7 @@ def _maximum_doubts(
     return [*found, *doubts.dominant_payload(best.by_payload, limit.percentile)]
 
 
-def _setting_doubts(basis: Basis, setting: Setting) -> list[Doubt]:
+def _setting_doubts(basis: Basis, setting: Setting, limit: LimitSpec) -> list[Doubt]:
     placement = setting.placement
     found = []
     if setting.cut_short:
@@ -228,7 +231,7 @@ def _setting_doubts(basis: Basis, setting: Setting) -> list[Doubt]:
     if placement.relaxed:
         found.append(doubts.relaxed(placement.relaxed))
     if placement.far:
-        found.append(doubts.far_host(setting.host))
+        found.append(doubts.far_host(setting.host, setting.reach, limit.latency_ms))
     if not setting.pinned:
         found.append(doubts.not_pinned())
     elif placement.co_located:

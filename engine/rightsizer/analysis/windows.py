@@ -19,6 +19,8 @@ Floats = npt.NDArray[np.float64]
 Instants = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
+CUT_OFF = (Outcome.TIMED_OUT, Outcome.UNFINISHED, Outcome.DROPPED)
+"""They count at the timeout."""
 SIDES: tuple[Literal["left"], Literal["right"]] = ("left", "right")
 
 
@@ -63,11 +65,59 @@ def started_in(samples: Samples, window: Window, mode: Basis) -> Mask:
     return found
 
 
-def latencies_ms(samples: Samples, mode: Basis, timeout_s: float) -> Floats:
-    """From the start. Timed-out, unfinished and dropped attempts count at the timeout."""
-    latency: Floats = (samples["end_ns"] - starts_ns(samples, mode)) / NS_PER_MS
-    cut = np.isin(samples["outcome"], (Outcome.TIMED_OUT, Outcome.UNFINISHED, Outcome.DROPPED))
-    return np.where(cut, timeout_s * 1000.0, latency)
+@dataclass(frozen=True, eq=False)
+class Stretch:
+    """A window's attempts, in the order of their starts, shapes (n,).
+
+    In columns: whole samples of ten million attempts are 640 MB a copy.
+    """
+
+    outcomes: npt.NDArray[np.uint8]
+    payloads: npt.NDArray[np.uint16]
+    starts_ns: Instants
+    latency_ms: Floats
+
+    def __len__(self) -> int:
+        """Attempts."""
+        return len(self.outcomes)
+
+    @property
+    def timed(self) -> Stretch:
+        """Those that did not fail: a failure has no latency."""
+        failed = np.isin(self.outcomes, FAILURES)
+        return self._only(~failed) if failed.any() else self
+
+    def _only(self, which: Mask) -> Stretch:
+        return Stretch(
+            self.outcomes[which],
+            self.payloads[which],
+            self.starts_ns[which],
+            self.latency_ms[which],
+        )
+
+
+def stretch_of(samples: Samples, window: Window, mode: Basis, timeout_s: float) -> Stretch:
+    """What started in the window, of a step's samples."""
+    chosen = np.flatnonzero(started_in(samples, window, mode))
+    starts = starts_ns(samples, mode)[chosen]
+    order = np.argsort(starts, kind="stable")
+    chosen, starts = chosen[order], starts[order]
+    outcomes = samples["outcome"][chosen]
+    latency = (samples["end_ns"][chosen] - starts) / NS_PER_MS
+    latency[np.isin(outcomes, CUT_OFF)] = timeout_s * 1000.0
+    return Stretch(outcomes, samples["payload"][chosen], starts, latency)
+
+
+def joined(stretches: Sequence[Stretch]) -> Stretch:
+    """One after the other."""
+    if len(stretches) == 1:
+        return stretches[0]
+    return Stretch(
+        np.concatenate([stretch.outcomes for stretch in stretches]),
+        np.concatenate([stretch.payloads for stretch in stretches]),
+        np.concatenate([stretch.starts_ns for stretch in stretches]),
+        np.concatenate([stretch.latency_ms for stretch in stretches]),
+    )
 
 
 def latencies_so_far(samples: Samples, step: Step, limit_ms: float, timeout_s: float) -> Floats:
@@ -84,7 +134,4 @@ def latencies_so_far(samples: Samples, step: Step, limit_ms: float, timeout_s: f
         int(starts.min()) + int(step.warmup_s * NS_PER_S),
         int(samples["end_ns"].max()) - settling_ns,
     )
-    found = samples[started_in(samples, window, step.mode)]
-    found = found[~np.isin(found["outcome"], FAILURES)]
-    found = found[np.argsort(starts_ns(found, step.mode), kind="stable")]
-    return latencies_ms(found, step.mode, timeout_s)
+    return stretch_of(samples, window, step.mode, timeout_s).timed.latency_ms

@@ -139,6 +139,9 @@ class Host(Protocol):
     @property
     def name(self) -> str: ...
 
+    def answers(self) -> bool:
+        """Whether it can take a trial now; asked where one on it was interrupted."""
+
     def start(
         self, launch: Launch, tick: Callable[[], None] = lambda: None
     ) -> AbstractContextManager[Server]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rightsizer.errors import Reason, TrialFailed
+from rightsizer.errors import Reason, TrialEnded, TrialFailed
 from rightsizer.hosts.base import Endpoint, Launch, Usage
 from rightsizer.units import BYTES_PER_GIB, NS_PER_S
 
@@ -90,7 +90,7 @@ class FakeHost:
     def __init__(
         self,
         name: str = "fake",
-        outcome: Callable[[Launch], TrialFailed | None] = lambda launch: None,
+        outcome: Callable[[Launch], TrialEnded | None] = lambda launch: None,
         crashes: Callable[[Launch], int | None] = lambda launch: None,
         busy_cpus: float = BUSY_CPUS,
         memory_bytes: int = MEMORY_BYTES,
@@ -99,13 +99,14 @@ class FakeHost:
 
         Args:
             name: as in a hosts file.
-            outcome: the failure of a launch, None to start it.
+            outcome: how a launch fails, None to start it.
             crashes: the number of the check, from 1, at which a launch's server crashes.
             busy_cpus: CPUs that a server keeps busy.
             memory_bytes: what a server holds.
         """
         self._name, self._outcome, self._crashes = name, outcome, crashes
         self._busy_cpus, self._memory_bytes = busy_cpus, memory_bytes
+        self.is_away = False
         self.running: list[FakeServer] = []
         """Servers in use now."""
 
@@ -113,6 +114,10 @@ class FakeHost:
     def name(self) -> str:
         """Its name."""
         return self._name
+
+    def answers(self) -> bool:
+        """Unless it was told to be away."""
+        return not self.is_away
 
     @contextmanager
     def start(

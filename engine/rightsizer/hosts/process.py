@@ -39,6 +39,10 @@ class ProcessHost:
         """The host's name in the hosts file."""
         return self._spec.name
 
+    def answers(self) -> bool:
+        """It is this machine."""
+        return True
+
     @contextmanager
     def start(
         self, launch: Launch, tick: Callable[[], None] = lambda: None

@@ -30,56 +30,31 @@ RESULT_WIDTH = len("at least 1,234/min closed  P95 1,234 ms")
 
 
 @dataclass(frozen=True)
-class Board:
-    """What the display knows. Times are of the display's own clock, s."""
+class Doing:
+    """What the display knows of one trial. Times are of the display's own clock, s."""
 
-    job_id: str = ""
-    latest: Event | None = None
-    since_s: float = 0.0
+    trial: TrialStarted
+    latest: Event
+    since_s: float
     """When the trial, and then its step, began."""
-    ends_s: float | None = None
-    """When the job will end, roughly."""
-    trial: TrialStarted | None = None
     step: StepStarted | None = None
     progress: Progress | None = None
 
-    def after(self, event: Event, now_s: float) -> Board:
-        """The board once `event` has happened."""
-        board = replace(self, latest=event)
+    def after(self, event: Event, now_s: float) -> Doing:
+        """The same once `event` has happened to it."""
+        doing = replace(self, latest=event)
         match event:
-            case JobStarted():
-                return replace(board, job_id=event.job_id, ends_s=now_s + event.expected_s)
-            case TrialStarted():
-                return replace(
-                    board,
-                    trial=event,
-                    step=None,
-                    progress=None,
-                    since_s=now_s,
-                    ends_s=now_s + event.left_s,
-                )
             case StepStarted():
-                return replace(board, step=event, progress=None, since_s=now_s)
+                return replace(doing, step=event, progress=None, since_s=now_s)
             case StepProgress():
                 begun_s = now_s - event.progress.elapsed_s
-                return replace(
-                    board,
-                    progress=event.progress,
-                    since_s=begun_s,
-                    ends_s=now_s + event.left_s,
-                )
-        return board
-
-    def left(self, now_s: float) -> str:
-        """`3 min 10 s left`."""
-        if self.ends_s is None:
-            return ""
-        return f"{duration(self.ends_s - now_s)} left" if self.ends_s > now_s else "nearly done"
+                return replace(doing, progress=event.progress, since_s=begun_s)
+        return doing
 
     @property
     def trial_name(self) -> str:
         """`trial 2/4`."""
-        return "" if self.trial is None else f"trial {self.trial.number}/{self.trial.of}"
+        return f"trial {self.trial.number}/{self.trial.of}"
 
     @property
     def step_name(self) -> str:
@@ -88,6 +63,52 @@ class Board:
             return ""
         of = "" if self.step.of is None else f"/{self.step.of}"
         return f"step {self.step.number}{of}"
+
+    @property
+    def name(self) -> str:
+        """`trial 2/4  step 2/3`."""
+        return f"{self.trial_name}  {self.step_name}".strip()
+
+
+@dataclass(frozen=True)
+class Board:
+    """What the display knows. Times are of the display's own clock, s."""
+
+    job_id: str = ""
+    ends_s: float | None = None
+    """When the job will end, roughly."""
+    doing: tuple[Doing, ...] = ()
+    """Trials that run, in the order of their starts; an ended one until the next begins."""
+    is_on: bool = False
+
+    def after(self, event: Event, now_s: float) -> Board:
+        """The board once `event` has happened."""
+        board = replace(self, is_on=not isinstance(event, JobEnded))
+        match event:
+            case JobStarted():
+                return replace(board, job_id=event.job_id, ends_s=now_s + event.expected_s)
+            case TrialStarted():
+                still = tuple(d for d in self.doing if not isinstance(d.latest, TrialEnded))
+                begun = Doing(event, event, now_s)
+                return replace(board, doing=(*still, begun), ends_s=now_s + event.left_s)
+            case StepProgress():
+                board = replace(board, ends_s=now_s + event.left_s)
+            case JobEnded():
+                return board
+        doing = tuple(
+            d.after(event, now_s) if d.trial.trial_id == event.trial_id else d for d in self.doing
+        )
+        return replace(board, doing=doing)
+
+    def of(self, trial_id: str) -> Doing | None:
+        """A trial on the board."""
+        return next((d for d in self.doing if d.trial.trial_id == trial_id), None)
+
+    def left(self, now_s: float) -> str:
+        """`3 min 10 s left`."""
+        if self.ends_s is None:
+            return ""
+        return f"{duration(self.ends_s - now_s)} left" if self.ends_s > now_s else "nearly done"
 
 
 def rates(progress: Progress) -> str:
@@ -135,51 +156,54 @@ def finished_line(event: TrialEnded) -> RenderableType:
 
 def render(board: Board, now_s: float, notice: str = "") -> RenderableType:
     """The board as it stands on the screen, a notice to the user last."""
-    if board.latest is None or isinstance(board.latest, JobEnded):
+    if not board.is_on:
         return Text("")
     lines: list[RenderableType] = [_row(Text(board.job_id, "bold"), Text(board.left(now_s), "dim"))]
-    if board.trial is not None:
-        name = board.trial_name.capitalize()
-        lines.append(_line((f"{name}  ", "bold"), (one_line(board.trial.label), "cyan")))
-        lines += _doing(board, board.trial, now_s)
+    for doing in board.doing:
+        name = doing.trial_name.capitalize()
+        where = f"  {one_line(doing.trial.host)}" if len(board.doing) > 1 else ""
+        lines.append(
+            _line((f"{name}  ", "bold"), (one_line(doing.trial.label), "cyan"), (where, "dim"))
+        )
+        lines += _lines(doing, now_s)
     if notice:
         lines.append(Text(notice, "yellow"))
     return Group(Text(""), *lines)
 
 
-def _doing(board: Board, trial: TrialStarted, now_s: float) -> list[RenderableType]:
-    match board.latest:
-        case TrialStarted():
-            waited = duration(now_s - board.since_s)
+def _lines(doing: Doing, now_s: float) -> list[RenderableType]:
+    match doing.latest:
+        case TrialStarted() as trial:
+            waited = duration(now_s - doing.since_s)
             if not trial.starts_server:
                 return [_line(f"Waiting for an answer, {waited}")]
             return [_line(f"Starting the server on {one_line(trial.host)}, {waited}")]
         case ServerReady(ready_s=ready_s, probe_latency_ms=probe_ms):
             probe = "" if probe_ms is None else f"; slowest probe {milliseconds(probe_ms)}"
             return [_line(f"Server ready in {duration(ready_s)}{probe}")]
-        case StepEnded() as ended if board.step is not None:
-            return [_line(f"{_step_title(board, board.step)}  {step_result(ended)}")]
+        case StepEnded() as ended if doing.step is not None:
+            return [_line(f"{_step_title(doing, doing.step)}  {step_result(ended)}")]
         case TrialEnded():
             return [_line("Saved")]
-    return [] if board.step is None else _running_step(board, board.step, now_s)
+    return [] if doing.step is None else _running_step(doing, doing.step, now_s)
 
 
-def _running_step(board: Board, step: StepStarted, now_s: float) -> list[RenderableType]:
-    elapsed_s = max(0.0, now_s - board.since_s)
+def _running_step(doing: Doing, step: StepStarted, now_s: float) -> list[RenderableType]:
+    elapsed_s = max(0.0, now_s - doing.since_s)
     shown_s = min(elapsed_s, step.duration_s)
     clock = f"{duration(shown_s)} of {duration(step.duration_s)}"
     if elapsed_s > step.duration_s:
         clock = "draining"
     bar = ProgressBar(step.duration_s, shown_s, width=BAR_WIDTH)
-    lines: list[RenderableType] = [_row(_step_title(board, step), bar, Text(clock))]
-    if board.progress is not None:
-        style = "red" if board.progress.errors else ""
-        lines.append(_line((rates(board.progress), style)))
+    lines: list[RenderableType] = [_row(_step_title(doing, step), bar, Text(clock))]
+    if doing.progress is not None:
+        style = "red" if doing.progress.errors else ""
+        lines.append(_line((rates(doing.progress), style)))
     return lines
 
 
-def _step_title(board: Board, step: StepStarted) -> str:
-    return f"{board.step_name.capitalize()}  {one_line(step.label)}"
+def _step_title(doing: Doing, step: StepStarted) -> str:
+    return f"{doing.step_name.capitalize()}  {one_line(step.label)}"
 
 
 def _row(*cells: RenderableType) -> Table:

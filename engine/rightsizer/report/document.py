@@ -45,7 +45,11 @@ def plan_document(plan: Plan) -> dict[str, Any]:
     return {
         "schema": PLAN_SCHEMA,
         "candidates": [
-            *(_planned(trial) for trial in plan.trials),
+            *(
+                _planned(trial, candidate)
+                for trial in plan.trials
+                for candidate in (trial.candidate, *trial.twins)
+            ),
             *(_refused(refusal) for refusal in plan.refused),
         ],
         "trials": len(plan.trials),
@@ -83,6 +87,7 @@ def _trial(job: Job, trial: TrialRecord) -> dict[str, Any]:
         "ordinal": trial.ordinal,
         "attempt": trial.attempt,
         "instance_type": trial.candidate.instance_type,
+        "instance_types": [candidate.instance_type for candidate in trial.candidates],
         "environment": plain(trial.candidate.environment),
         "host": trial.host,
         "state": trial.state.value,
@@ -112,10 +117,11 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
     }
 
 
-def _planned(trial: PlannedTrial) -> dict[str, Any]:
+def _planned(trial: PlannedTrial, candidate: Candidate) -> dict[str, Any]:
     placement = trial.placement
     return {
-        **_candidate(trial.candidate),
+        **_candidate(candidate),
+        "measured_as": trial.candidate.instance_type,
         "runnable": True,
         "why_not": None,
         "host": trial.host.name,
@@ -133,7 +139,7 @@ def _planned(trial: PlannedTrial) -> dict[str, Any]:
 
 
 def _refused(refusal: Refusal) -> dict[str, Any]:
-    absent = ("host", "provenance", "server_cpus", "generator_cpus")
+    absent = ("measured_as", "host", "provenance", "server_cpus", "generator_cpus")
     return {
         **_candidate(refusal.candidate),
         "runnable": False,

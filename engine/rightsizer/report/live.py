@@ -23,6 +23,7 @@ from rightsizer.events import (
 )
 from rightsizer.report.board import (
     Board,
+    Doing,
     finished_line,
     rates,
     render,
@@ -98,19 +99,21 @@ class _Lines:
     def __init__(self, stream: TextIO, clock: Callable[[], float]) -> None:
         self._stream, self._clock = stream, clock
         self._board = Board()
-        self._next_s = LINE_EVERY_S
+        self._next_s: dict[str, float] = {}
+        """When a trial's step tells next how it goes, by trial."""
 
     def __call__(self, event: Event) -> None:
         now_s = self._clock()
         self._board = self._board.after(event, now_s)
         if isinstance(event, StepStarted):
-            self._next_s = LINE_EVERY_S
+            self._next_s[event.trial_id] = LINE_EVERY_S
         if isinstance(event, StepProgress):
-            if event.progress.elapsed_s < self._next_s:
+            due_s, elapsed_s = self._next_s.get(event.trial_id, 0.0), event.progress.elapsed_s
+            if elapsed_s < due_s:
                 return
             # From the step's own clock: a late event does not move the ones after it.
-            self._next_s += LINE_EVERY_S * (
-                1 + (event.progress.elapsed_s - self._next_s) // LINE_EVERY_S
+            self._next_s[event.trial_id] = due_s + LINE_EVERY_S * (
+                1 + (elapsed_s - due_s) // LINE_EVERY_S
             )
         text = line_of(event, self._board, now_s)
         if text:
@@ -119,32 +122,37 @@ class _Lines:
 
 def line_of(event: Event, board: Board, now_s: float) -> str:
     """An event as a plain line, on the board that it has led to; empty where it needs none."""
-    where = f"{board.trial_name}  {board.step_name}".strip()
     match event:
         case JobStarted():
             refused = f", {counted(event.refused, 'candidate')} cannot run" if event.refused else ""
             expected = f"about {duration(event.expected_s)}"
             return f"job {event.job_id}: {counted(event.trials, 'trial')}{refused}, {expected}"
-        case TrialStarted():
-            host = one_line(event.host)
-            label = one_line(event.label)
-            doing = f"starting the server on {host}" if event.starts_server else "waiting for it"
-            return f"{where}  {label}: {doing}, {board.left(now_s)}"
-        case ServerReady(ready_s=ready_s, probe_latency_ms=probe_ms):
-            probe = "" if probe_ms is None else f", slowest probe {milliseconds(probe_ms)}"
-            return f"{where}  server ready in {duration(ready_s)}{probe}"
-        case StepProgress() if board.step is not None:
-            clock = f"{duration(event.progress.elapsed_s)} of {duration(board.step.duration_s)}"
-            return (
-                f"{where}  {one_line(board.step.label)}  {clock}  {rates(event.progress)}  "
-                f"{board.left(now_s)}"
-            )
-        case StepEnded():
-            return f"{where}  {one_line(event.figures.label)}  ended: {step_result(event)}"
         case TrialEnded():
             name = f"trial {event.number}/{event.of}  {one_line(event.label)}"
             detail = f"  {one_line(event.detail)}" if event.detail else ""
             return f"{name}: {trial_result(event)}  {duration(event.wall_s)}{detail}"
         case JobEnded():
             return f"job {event.job_id}: {event.status} after {duration(event.wall_s)}"
+    doing = board.of(event.trial_id)
+    return "" if doing is None else _line_of_trial(event, doing, board.left(now_s))
+
+
+def _line_of_trial(event: Event, doing: Doing, left: str) -> str:
+    match event:
+        case TrialStarted():
+            host = one_line(event.host)
+            label = one_line(event.label)
+            what = f"starting the server on {host}" if event.starts_server else "waiting for it"
+            return f"{doing.name}  {label}: {what}, {left}"
+        case ServerReady(ready_s=ready_s, probe_latency_ms=probe_ms):
+            probe = "" if probe_ms is None else f", slowest probe {milliseconds(probe_ms)}"
+            return f"{doing.name}  server ready in {duration(ready_s)}{probe}"
+        case StepProgress() if doing.step is not None:
+            clock = f"{duration(event.progress.elapsed_s)} of {duration(doing.step.duration_s)}"
+            return (
+                f"{doing.name}  {one_line(doing.step.label)}  {clock}  "
+                f"{rates(event.progress)}  {left}"
+            )
+        case StepEnded():
+            return f"{doing.name}  {one_line(event.figures.label)}  ended: {step_result(event)}"
     return ""

@@ -102,6 +102,7 @@ def _sections(plan: Plan, spec: JobSpec) -> list[Section]:
     }
     accelerators = [Entry(kind, what) for kind, what in equipped.items()]
     accelerators += [Entry("untried", UNTRIED)] if equipped else []
+    groups = [t for t in plan.trials if t.twins]
     allowed_s = spec.limits.duration_s
     late = Entry(
         "limits.duration_s",
@@ -110,6 +111,7 @@ def _sections(plan: Plan, spec: JobSpec) -> list[Section]:
     )
     return [
         *([Section("Cannot run", refused)] if refused else []),
+        *([Section("Measured once", tuple(map(_group, groups)))] if groups else []),
         *([Section("Containers may", tuple(_relaxation(r) for r in relaxed))] if relaxed else []),
         *([Section("Accelerators", tuple(accelerators))] if accelerators else []),
         *([Section("Too long", (late,))] if plan.expected_s > allowed_s else []),
@@ -134,6 +136,14 @@ def _wanted(spec: JobSpec) -> list[Entry]:
         wanted = given(spec.target.invocations_per_min)
         found.append(Entry("target", f"{wanted} invocations a minute"))
     return found
+
+
+def _group(trial: PlannedTrial) -> Entry:
+    others = ", ".join(candidate.instance_type for candidate in trial.twins)
+    return Entry(
+        _label(trial.candidate),
+        f"stands for {others} too: nothing here tells them apart, and they rank by price only",
+    )
 
 
 def _relaxation(told: str) -> Entry:

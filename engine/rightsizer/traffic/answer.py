@@ -6,20 +6,25 @@ from httptools import HttpParserError, HttpResponseParser
 
 MAX_BYTES = 64 * 1024 * 1024
 """A longer answer is cut off and counts as unreadable: an endless one must end somewhere."""
+NONE_KNOWN = -1
 
 
 class Answer:
     """One answer after the other; the parser is made once for a connection.
 
-    `begin`, then `feed` until it says that the answer is complete, or `end_of_stream`.
+    `begin`, then `feed` until it says that the answer is complete, or `end_of_stream`. An answer
+    whose head is, byte for byte, that of the one before it is not parsed again.
     """
 
     __slots__ = (
         "_head",
         "_headed",
+        "_known_bytes",
+        "_known_head",
         "_parser",
         "_parts",
         "_received",
+        "body",
         "complete",
         "keeps_alive",
         "status",
@@ -27,16 +32,24 @@ class Answer:
 
     def __init__(self) -> None:
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
-        self.begin()
-
-    def begin(self) -> None:
-        """The next answer is awaited."""
-        self._parts: list[bytes] = []
-        self._head = b""
-        self._headed = self.complete = False
+        self._known_head = b""
+        self._known_bytes = NONE_KNOWN
+        self.status = 0
+        self.body = b""
         self.keeps_alive = False
         """Whether the connection stands after the answer."""
+
+    def begin(self, data: bytes) -> bool:
+        """Read the first bytes of an answer; otherwise as `feed`."""
+        if len(data) == self._known_bytes and data.startswith(self._known_head):
+            self.body = data[len(self._known_head) :]
+            return True
+        self._parts: list[bytes] = []
+        self._head = self.body = b""
+        self._headed = self.complete = self.keeps_alive = False
+        self._known_bytes = NONE_KNOWN
         self._received = self.status = 0
+        return self.feed(data) and self._know(data)
 
     def feed(self, data: bytes) -> bool:
         """Read on; True once complete. Raises HttpParserError: not HTTP, or too long."""
@@ -49,6 +62,13 @@ class Answer:
             raise HttpParserError("endless answer")
         return self.complete
 
+    def _know(self, data: bytes) -> bool:
+        """The same head, and as many bytes behind it: the same answer, unless they are chunked."""
+        head_bytes = data.find(b"\r\n\r\n") + 4
+        if self.keeps_alive and len(data) - head_bytes == len(self.body):
+            self._known_head, self._known_bytes = data[:head_bytes], len(data)
+        return True
+
     def end_of_stream(self) -> None:
         """The server has closed: what completes a body without a length.
 
@@ -58,13 +78,7 @@ class Answer:
         assert self._parser is not None
         if not self._headed or _tells_length(self._head):
             raise ConnectionResetError("closed before the answer was complete")
-        self.status = self._parser.get_status_code()
-        self.complete = True
-
-    @property
-    def body(self) -> bytes:
-        """The content so far."""
-        return b"".join(self._parts)
+        self._complete()
 
     def close(self) -> None:
         """Let go of the parser: the two refer to each other, and steps run without a collector."""
@@ -85,10 +99,16 @@ class Answer:
         assert self._parser is not None
         if self.complete:
             raise ValueError("an answer that nobody asked for")
-        self.status = self._parser.get_status_code()
+        self._complete()
         # llhttp has forgotten it once the answer is behind it.
         self.keeps_alive = self._parser.should_keep_alive()
         self._headed = self.complete = self.status >= 200
+
+    def _complete(self) -> None:
+        assert self._parser is not None
+        self.status = self._parser.get_status_code()
+        self.body = b"".join(self._parts)
+        self.complete = True
 
 
 class _Fields:

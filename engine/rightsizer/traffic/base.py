@@ -115,6 +115,15 @@ class Session(Protocol):
         """Where the samples are; complete up to `last.committed` records."""
 
 
+@dataclass(frozen=True)
+class Reach:
+    """What the network to a far server adds to a request."""
+
+    round_trip_ms: float
+    send_ms: float | None
+    """For the largest body, beyond the round trip; None where it cannot be told."""
+
+
 class Traffic(Protocol):
     """A kind of generator."""
 
@@ -128,6 +137,9 @@ class Traffic(Protocol):
         Raises:
             TrialFailed: one is refused; with status, first bytes of the answer.
         """
+
+    def reach(self, endpoint: Endpoint, request: Request) -> Reach | None:
+        """What the network to the endpoint adds to each request; None where it cannot be told."""
 
     def open(
         self,

@@ -10,26 +10,13 @@ import ssl
 import time
 from dataclasses import dataclass
 
-from greenlet import getcurrent
 from httptools import HttpParserError
 
 from rightsizer.samples import Outcome
 from rightsizer.traffic.answer import Answer
-from rightsizer.traffic.deadlines import Deadlines, Expired
+from rightsizer.traffic.deadlines import Attempt, Deadlines, Expired
 from rightsizer.traffic.lines import PlainLine, TlsLine, connect
 from rightsizer.traffic.outgoing import Outgoing, Target
-
-
-@dataclass(slots=True)
-class Reply:
-    """What came of one send. Times are ns of the monotonic clock, 0 where it did not come to it."""
-
-    outcome: Outcome
-    status: int = 0
-    sent_ns: int = 0
-    first_byte_ns: int = 0
-    end_ns: int = 0
-    body: bytes = b""
 
 
 @dataclass(slots=True)
@@ -77,48 +64,45 @@ class Connection:
             self._census.connected -= 1
             self._lost = by_server
 
-    def send(self, request: Outgoing, request_id: int, start_ns: int) -> Reply:
-        """One request within the timeout from its start, in all; never raises for the server."""
-        reply = Reply(Outcome.CONNECT)
-        me = getcurrent()
-        self._deadlines.enter(me, start_ns)
+    def send(self, request: Outgoing, request_id: int, attempt: Attempt) -> None:
+        """One request, and what comes of it into the attempt; never raises for the server.
+
+        The attempt is in flight: `Expired` ends it.
+        """
         try:
             if self._line is None or not self._looked_at:
                 self.open()
             self._looked_at = False
-            self._exchange(request, request_id, reply)
+            self._exchange(request, request_id, attempt)
+            return
         except Expired:
-            reply.outcome = Outcome.TIMED_OUT
+            outcome = Outcome.TIMED_OUT
         except (HttpParserError, ssl.SSLError):
-            reply.outcome = Outcome.PROTOCOL
+            outcome = Outcome.PROTOCOL
         except OSError:
-            reply.outcome = Outcome.CONNECT if self._line is None else Outcome.RESET
-        finally:
-            self._deadlines.leave(me)
-            if reply.outcome is not Outcome.SUCCEEDED and reply.outcome is not Outcome.STATUS:
-                reply.end_ns = time.monotonic_ns()
-                self.close(by_server=reply.outcome is Outcome.RESET)
-        return reply
+            outcome = Outcome.CONNECT if self._line is None else Outcome.RESET
+        attempt.outcome = outcome
+        attempt.end_ns = time.monotonic_ns()
+        self.close(by_server=outcome is Outcome.RESET)
 
-    def _exchange(self, request: Outgoing, request_id: int, reply: Reply) -> None:
+    def _exchange(self, request: Outgoing, request_id: int, attempt: Attempt) -> None:
         line, answer = self._line, self._answer
         assert line is not None
-        answer.begin()
         line.send(request, request_id)
-        reply.sent_ns = time.monotonic_ns()
+        attempt.sent_ns = time.monotonic_ns()
         data = line.receive()
-        reply.first_byte_ns = reply.end_ns = time.monotonic_ns()
-        complete = bool(data) and answer.feed(data)
+        attempt.first_byte_ns = end_ns = time.monotonic_ns()
+        complete = answer.begin(data)
         while not complete:
             if not data:
                 answer.end_of_stream()
                 break
             data = line.receive()
-            reply.end_ns = time.monotonic_ns()
+            end_ns = time.monotonic_ns()
             complete = bool(data) and answer.feed(data)
-        reply.status = answer.status
-        reply.body = answer.body
-        ok = 200 <= answer.status < 300
-        reply.outcome = Outcome.SUCCEEDED if ok else Outcome.STATUS
+        attempt.end_ns = end_ns
+        attempt.status = answer.status
+        attempt.body = answer.body
+        attempt.outcome = Outcome.SUCCEEDED if 200 <= answer.status < 300 else Outcome.STATUS
         if not answer.keeps_alive:
             self.close(by_server=True)

@@ -9,10 +9,9 @@ import gevent
 from gevent.hub import spawn_raw
 from greenlet import GreenletExit, getcurrent, greenlet
 
-from rightsizer.samples import Outcome
 from rightsizer.traffic.alarm import Alarm
 from rightsizer.traffic.attempts import Attempts
-from rightsizer.traffic.client import Connection, Reply
+from rightsizer.traffic.client import Connection
 
 TURN = 8
 """A dispatcher that is behind hands over so many arrivals before it lets them take off."""
@@ -55,9 +54,9 @@ class Dispatcher:
             if self._stopped:
                 if due_ns > self._stopped_ns:
                     return
-                self._drop(due_ns, payload)
+                self._attempts.drop(due_ns, payload)
             elif self.in_flight >= self._cap:
-                self._drop(due_ns, payload)
+                self._attempts.drop(due_ns, payload)
             else:
                 self._hand_over(due_ns, payload)
 
@@ -72,9 +71,6 @@ class Dispatcher:
         for sender in list(self._senders):
             self._hub.loop.run_callback(sender.throw, GreenletExit)
         self._idle.clear()
-
-    def _drop(self, due_ns: int, payload: int) -> None:
-        self._attempts.drop(due_ns, payload, Reply(Outcome.DROPPED, end_ns=due_ns))
 
     def _hand_over(self, due_ns: int, payload: int) -> None:
         # Last in, first out: as few connections as the load needs.

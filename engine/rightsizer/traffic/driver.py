@@ -16,8 +16,10 @@ from rightsizer.errors import EnvironmentFault, Reason, TrialFailed, UsageError
 from rightsizer.hosts.base import Endpoint, Owner
 from rightsizer.hosts.control import ProbeError, send_probe
 from rightsizer.protocols import Body, Request, error_text
+from rightsizer.traffic.base import Reach
 from rightsizer.traffic.gathering import Gathering
 from rightsizer.traffic.link import Link
+from rightsizer.traffic.reach import reach_of
 from rightsizer.traffic.session import QUIT_S, LocustSession
 from rightsizer.units import counted
 
@@ -45,6 +47,10 @@ class LocustTraffic:
             tick()
             latency_ms[body.name] = _probe(endpoint, request, body)
         return latency_ms
+
+    def reach(self, endpoint: Endpoint, request: Request) -> Reach | None:
+        """See `traffic.base`."""
+        return reach_of(endpoint, request)
 
     @contextmanager
     def open(
@@ -154,7 +160,7 @@ def _probe(endpoint: Endpoint, request: Request, body: Body) -> float:
         failed = TrialFailed(Reason.PROBE_REFUSED, f"{refused}: status {reply.status}, {said}")
         failed.may_be_loading = reply.status == 503
         raise failed
-    if request.check.refuses(reply.size_bytes):
+    if reply.size_bytes not in request.check.sizes:
         detail = f"{refused} by the response check: status {reply.status}, {reply.size_bytes} bytes"
         raise TrialFailed(Reason.PROBE_REFUSED, f"{detail}, {said}")
     wanted = request.check.contains

@@ -17,7 +17,7 @@ from rightsizer.payloads import payload_sequence
 from rightsizer.protocols import Request
 from rightsizer.samples import Outcome
 from rightsizer.schedule import Step, arrivals
-from rightsizer.traffic.base import Progress, StepRecord
+from rightsizer.traffic.base import Progress, Reach, StepRecord
 from rightsizer.traffic.recorder import Recorder
 from rightsizer.units import NS_PER_S
 
@@ -36,8 +36,10 @@ class FakeServer:
 class FakeTraffic:
     """Drives whatever `behaviour` says stands behind an endpoint."""
 
-    def __init__(self, behaviour: Callable[[Endpoint], FakeServer]) -> None:
-        self._behaviour = behaviour
+    def __init__(
+        self, behaviour: Callable[[Endpoint], FakeServer], reach: Reach | None = None
+    ) -> None:
+        self._behaviour, self._reach = behaviour, reach
 
     def probe(
         self, endpoint: Endpoint, request: Request, tick: Callable[[], None]
@@ -49,6 +51,10 @@ class FakeTraffic:
             body.name: times[min(index, len(times) - 1)]
             for index, body in enumerate(request.bodies)
         }
+
+    def reach(self, endpoint: Endpoint, request: Request) -> Reach | None:
+        """As far as it was told to be."""
+        return self._reach
 
     @contextmanager
     def open(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import ssl
@@ -21,7 +20,7 @@ from rightsizer.schedule import CAP_IN_FLIGHT, Step, arrivals
 from rightsizer.traffic import wire
 from rightsizer.traffic.alarm import USUAL, Alarm
 from rightsizer.traffic.attempts import Attempts
-from rightsizer.traffic.client import Census, Connection, Reply
+from rightsizer.traffic.client import Census, Connection
 from rightsizer.traffic.deadlines import Deadlines
 from rightsizer.traffic.dispatcher import Dispatcher
 from rightsizer.traffic.health import GRID_NS, HealthMeter
@@ -72,8 +71,8 @@ class Generator:
             )
             for body in order["bodies"]
         ]
-        self.attempts = Attempts(order, requests)
         self.deadlines = Deadlines(self.timeout_s)
+        self.attempts = Attempts(order, requests, self.deadlines)
         cap = max(1, CAP_IN_FLIGHT // self.workers)
         self.dispatcher = Dispatcher(self.attempts, self.new_connection, cap)
         self.gate = gevent.event.Event()
@@ -109,14 +108,16 @@ class Generator:
         """
         until_ns = time.monotonic_ns() + TASK_NS
         while self.gate.is_set():
-            with contextlib.suppress(OSError):  # sending will meet it again, and record it
+            try:  # noqa: SIM105 - suppress() costs as much as the rest of this loop
                 connection.open()
+            except OSError:
+                pass  # sending will meet it again, and record it
             if not self.gate.is_set():
                 return
-            reply = self.attempts.send(connection, user, self.attempts.choose())
-            if reply.outcome is Outcome.CONNECT:
+            attempt = self.attempts.send(connection, user, self.attempts.choose())
+            if attempt.outcome is Outcome.CONNECT:
                 gevent.sleep(RECONNECT_S)
-            if reply.end_ns >= until_ns:
+            if attempt.end_ns >= until_ns:
                 return
 
     def dispatch(self) -> None:
@@ -207,7 +208,7 @@ class Generator:
         gevent.sleep(DRAIN_POLL_S)  # arrivals on their way take off, those owed are dropped
         while in_flight and not self.abandoned and time.monotonic() < deadline_s:
             gevent.sleep(DRAIN_POLL_S)
-        self.attempts.write_off(Reply(Outcome.UNFINISHED, end_ns=time.monotonic_ns()))
+        self.attempts.write_off()
 
     def _watch_lag(self) -> None:
         """Sleep to an absolute grid: what comes late is what requests meet, too."""

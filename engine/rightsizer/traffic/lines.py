@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
+from collections.abc import Callable
 
 import gevent
 from gevent import monkey
@@ -15,8 +17,10 @@ from rightsizer.traffic.outgoing import Outgoing, Target
 
 RECEIVE_BYTES = 65536
 READ = 1
-# Locust has patched the module's own; the interpreter's waits for nobody when told not to.
+NOW = 0
+# Locust has patched the modules' own; the interpreter's wait for nobody when told not to.
 PlainSocket: type[socket.socket] = monkey.get_original("socket", "socket")
+new_poll: Callable[[], select.poll] = monkey.get_original("select", "poll")
 
 
 def connect(target: Target, timeout_s: float) -> PlainLine | TlsLine:
@@ -38,7 +42,7 @@ def connect(target: Target, timeout_s: float) -> PlainLine | TlsLine:
 class PlainLine:
     """A TCP connection. One watcher for its whole life also tells when the server hangs up."""
 
-    __slots__ = ("_hub", "_readable", "_socket", "_waiting", "_watcher")
+    __slots__ = ("_hub", "_poll", "_readable", "_socket", "_waiting", "_watcher")
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -48,19 +52,13 @@ class PlainLine:
         self._waiting: greenlet | None = None
         self._watcher = self._hub.loop.io(sock.fileno(), READ)
         self._watcher.start(self._can_read)
+        self._poll = new_poll()
+        self._poll.register(sock.fileno(), select.POLLIN)
 
     def is_stale(self) -> bool:
         """Whether something came while nothing was asked: the end, or what nobody wants."""
-        if self._readable:
-            return True
         # The end may have come since the loop looked last, right behind an answer.
-        try:
-            self._socket.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-        return True
+        return self._readable or bool(self._poll.poll(NOW))
 
     def send(self, request: Outgoing, request_id: int) -> None:
         """Send the request whole; raises OSError."""

@@ -1,7 +1,7 @@
 """A small server to be started by tests: PORT and then words that say how it misbehaves.
 
 GET /ping answers 200, /environ its variables, /where its folder and CPUs, /die ends it, and
-/eval?EXPRESSION is what that is to Python.
+/eval?EXPRESSION is what that is to Python. POST /invocations answers the length of what it gets.
 """
 
 import json
@@ -34,6 +34,14 @@ class Handler(BaseHTTPRequestHandler):
             os._exit(3)
         answer = json.dumps(body).encode()
         self.send_response(503 if "unready" in words else 200)
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def do_POST(self):
+        length = len(self.rfile.read(int(self.headers["content-length"])))
+        answer = json.dumps({"length": length}).encode()
+        self.send_response(200 if self.path == "/invocations" else 404)
         self.send_header("content-length", str(len(answer)))
         self.end_headers()
         self.wfile.write(answer)

@@ -13,7 +13,15 @@ NO_TOOLKIT = (
     "that host lacks the NVIDIA container toolkit; install it, then "
     "`nvidia-ctk runtime configure --runtime=docker` and restart Docker"
 )
-NO_PROGRAM = "its program is not there, not executable, or for another processor"
+ANOTHER_PROCESSOR = "its program is for another processor, or is none"
+NO_PROGRAM = {
+    "exec format error": ANOTHER_PROCESSOR,
+    "\x7felf": ANOTHER_PROCESSOR,  # a shell took it for a script
+    "no such file or directory": "its program, or what is to run that, is not in the image",
+    "executable file not found": "its program is not in the image",
+    "permission denied": "its program may not be executed",
+}
+"""What init, a shell or the engine says of a program that did not begin, and what it means."""
 HINTS = (
     ("read-only file system", "server.container.writable_root: true, or writable: [FOLDER]"),
     ("errno 30", "server.container.writable_root: true, or writable: [FOLDER]"),
@@ -51,12 +59,12 @@ def ending_of(
         return None
     code = int(state.get("ExitCode", 0))
     how = "signal SIGKILL" if code == KILLED else f"exit code {code}"
-    if code in CANNOT_RUN:
-        how += f" ({NO_PROGRAM})"
     said = str(state.get("Error") or "")
     if before_ready:
+        printed = f"{log}\n{said}"
+        why = (_why_no_program(printed) if code in CANNOT_RUN else "") or hint(printed)
         detail = f"the server ended before it was ready: {how}"
-        return Reason.EXITED_AT_START, _joined(detail, said, hint(f"{log}\n{said}"))
+        return Reason.EXITED_AT_START, _joined(detail, said, why)
     detail = f"the server ended in the middle of the trial: {how}"
     return Reason.CRASHED, _joined(detail, said, hint(log))
 
@@ -64,12 +72,20 @@ def ending_of(
 def hint(text: str) -> str:
     """What would let a server that printed this start; empty where nothing is known."""
     lowered = text.lower()
-    if "exec format error" in lowered:
-        return NO_PROGRAM
     if "could not select device driver" in lowered:
         return NO_TOOLKIT
     found = next((key for sign, key in HINTS if sign in lowered), "")
     return f"the job file can allow more: {found}" if found else ""
+
+
+def of_refused_start(said: str) -> str:
+    """What an engine's refusal to start a container means for its user, as one line."""
+    return _joined(f"the container did not start: {said}", _why_no_program(said) or hint(said))
+
+
+def _why_no_program(text: str) -> str:
+    lowered = text.lower()
+    return next((why for sign, why in NO_PROGRAM.items() if sign in lowered), "")
 
 
 def _joined(*parts: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from types import TracebackType
 from typing import IO, Any
@@ -47,6 +47,13 @@ class _Client(docker.APIClient):  # type: ignore[misc]
         self.trust_env = False
         return super().merge_environment_settings(*args)
 
+    def _retrieve_server_version(self) -> Any:
+        try:
+            return super()._retrieve_server_version()
+        except BaseException:  # the constructor's: nobody will have a client to close
+            self.close()
+            raise
+
 
 class Stream:
     """Documents as they come, until the engine ends them or another thread closes the stream."""
@@ -82,9 +89,11 @@ class Engine:
             EngineGone: nobody answers there.
         """
         self.address = address
+        self.unanswered = False
+        """Whether a call got no answer: the engine may yet carry it out."""
         if address.startswith("ssh:") and find_spec("paramiko") is None:
             raise EngineGone(f"{address} needs paramiko; pip install 'rightsizer[ssh]'")
-        with _translated(address):
+        with self._translated():
             self._api = _Client(
                 base_url=address,
                 timeout=CALL_S,
@@ -118,6 +127,18 @@ class Engine:
     def image(self, name: str) -> Document:
         """An image; raises Missing. Nothing is pulled."""
         return dict(self._call(self._api.inspect_image, name))
+
+    def save(self, name: str) -> Iterator[bytes]:
+        """An image as a tar archive, piece by piece; raises Missing."""
+        with self._patient(COPY_S), self._translated():
+            yield from self._api.get_image(name)
+
+    def load(self, archive: Iterable[bytes]) -> None:
+        """Take in the images of an archive as `save` gives it."""
+        with self._patient(COPY_S), self._translated():
+            for said in self._api.load_image(archive):
+                if "error" in said:
+                    raise Refused(" ".join(str(said["error"]).split()))
 
     # -- things of ours --------------------------------------------------------------------------
 
@@ -165,12 +186,12 @@ class Engine:
 
     def readings(self, container: str) -> Stream:
         """What it uses, about once a second, until it is removed."""
-        return self._stream(f"/containers/{container}/stats", {"stream": "true"}, CALL_S)
+        return self._stream(f"/containers/{container}/stats", {"stream": "true"}, endless=False)
 
     def events(self, container: str) -> Stream:
         """What happens to it, as it happens, until the stream is closed."""
         filters = json.dumps({"type": ["container"], "container": [container]})
-        return self._stream("/events", {"filters": filters}, None)
+        return self._stream("/events", {"filters": filters}, endless=True)
 
     # -- sweeping --------------------------------------------------------------------------------
 
@@ -196,17 +217,40 @@ class Engine:
         with contextlib.suppress(Missing):
             self._call(removers[kind])
 
-    def _stream(self, path: str, params: Mapping[str, str], timeout_s: float | None) -> Stream:
+    def _stream(self, path: str, params: Mapping[str, str], *, endless: bool) -> Stream:
         # The SDK's own streams leave the connection open when they break.
         url = f"{self._api.base_url}/v{self._api.api_version}{path}"
-        with _translated(self.address):
-            timeout = (CALL_S, timeout_s)
-            response = self._api.get(url, params=dict(params), stream=True, timeout=timeout)
+        with self._translated():
+            response = self._api.get(url, params=dict(params), stream=True, timeout=CALL_S)
+            try:
+                sock = self._api._get_raw_response_socket(response)  # raises what was refused
+                if endless:  # but not before there is an answer
+                    self._api._disable_socket_timeout(sock)
+            except BaseException:
+                response.close()
+                raise
             return Stream(response)
 
     def _call(self, function: Any, *args: Any, **kwargs: Any) -> Any:
-        with _translated(self.address):
+        with self._translated():
             return function(*args, **kwargs)
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except NotFound as error:
+            raise Missing(_one_line(error)) from None
+        except APIError as error:
+            raise Refused(_one_line(error)) from None
+        except (requests.RequestException, urllib3.exceptions.HTTPError, DockerException) as error:
+            raise self._gone(_root(error)) from None
+        except OSError as error:
+            raise self._gone(error.strerror or str(error)) from None
+
+    def _gone(self, why: str) -> EngineGone:
+        self.unanswered = True
+        return EngineGone(f"no Docker engine answers at {self.address}: {why}")
 
     @contextlib.contextmanager
     def _patient(self, timeout_s: float) -> Iterator[None]:
@@ -224,21 +268,6 @@ def tls_of(host: HostSpec) -> Tls | None:
 
 def _trust(tls: Tls) -> TLSConfig:
     return TLSConfig(ca_cert=tls.ca, client_cert=(tls.cert, tls.key), verify=True)
-
-
-@contextlib.contextmanager
-def _translated(address: str) -> Iterator[None]:
-    try:
-        yield
-    except NotFound as error:
-        raise Missing(_one_line(error)) from None
-    except APIError as error:
-        raise Refused(_one_line(error)) from None
-    except (requests.RequestException, urllib3.exceptions.HTTPError, DockerException) as error:
-        raise EngineGone(f"no Docker engine answers at {address}: {_root(error)}") from None
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise EngineGone(f"no Docker engine answers at {address}: {why}") from None
 
 
 def _one_line(error: APIError) -> str:

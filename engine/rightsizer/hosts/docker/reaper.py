@@ -14,7 +14,7 @@ from rightsizer.hosts.trust import Tls
 
 PATIENCE_S = 7.0
 AGAIN_S = 0.3
-QUIET_LOOKS = 3
+QUIET_LOOKS = 7
 """A request that was under way when its sender died may still make something."""
 
 

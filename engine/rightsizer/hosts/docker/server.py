@@ -71,9 +71,12 @@ class DockerServer:
 
     # -- its life, for the host ------------------------------------------------------------------
 
+    def watch(self) -> None:
+        """Begin to watch the container; raises Refused, EngineGone."""
+        self._watch = Watch(self._engine, self._container)
+
     def begin(self) -> None:
         """Start the container; raises Refused, EngineGone."""
-        self._watch = Watch(self._engine, self._container)
         self._begin_s = time.monotonic()
         self._engine.start(self._container)
 

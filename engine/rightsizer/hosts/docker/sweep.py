@@ -17,7 +17,7 @@ def remove_run(engine: Engine, run: str) -> int:
     """Remove everything of one server start; how much there was, removed or not.
 
     Raises:
-        EngineGone: it does not answer.
+        EngineGone, Refused: it does not answer, or does not say what there is.
     """
     return len(_remove(engine, f"{RUN}={run}", lambda labels: True))
 
@@ -26,7 +26,7 @@ def sweep(engine: Engine) -> list[str]:
     """Remove what dead owners left behind; says what, one line each.
 
     Raises:
-        EngineGone: it does not answer.
+        EngineGone, Refused: it does not answer, or does not say what there is.
     """
     here, starts, now_s = this_process(), Starts(), time.time()
     return _remove(engine, RUN, lambda labels: is_left_behind(labels, here, now_s, starts))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rightsizer.hosts.base import Usage
-from rightsizer.hosts.docker.engine import Engine
+from rightsizer.hosts.docker.engine import Engine, Stream
 from rightsizer.units import NS_PER_S
 
 END_S = 2.0
@@ -39,18 +39,18 @@ class Watch:
         """Begin; where the streams end, whoever asks for the container's state learns why.
 
         Raises:
-            EngineGone: it does not answer.
+            EngineGone, Refused: it does not answer, or not with a stream.
         """
         self._usage: list[Usage] = []
-        self._events, self._readings = engine.events(container), engine.readings(container)
+        self._followed: list[tuple[Stream, threading.Thread]] = []
         self.ran_out = False
         """Whether a process of it was killed for memory."""
-        self._threads = [
-            threading.Thread(target=self._read, daemon=True, name="container-usage"),
-            threading.Thread(target=self._listen, daemon=True, name="container-events"),
-        ]
-        for thread in self._threads:
-            thread.start()
+        try:
+            self._follow(engine.events(container), self._listen, "container-events")
+            self._follow(engine.readings(container), self._read, "container-usage")
+        except BaseException:
+            self.close()
+            raise
 
     def usage(self) -> list[Usage]:
         """Readings so far, oldest first."""
@@ -58,17 +58,22 @@ class Watch:
 
     def close(self) -> None:
         """End the threads."""
-        for stream in (self._events, self._readings):
+        for stream, _ in self._followed:
             stream.close()
-        for thread in self._threads:
+        for _, thread in self._followed:
             thread.join(END_S)
 
-    def _read(self) -> None:
-        for reading in self._readings:
+    def _follow(self, stream: Stream, take: Callable[[Stream], None], name: str) -> None:
+        thread = threading.Thread(target=take, args=(stream,), daemon=True, name=name)
+        self._followed.append((stream, thread))
+        thread.start()
+
+    def _read(self, readings: Stream) -> None:
+        for reading in readings:
             usage = usage_of(reading, time.monotonic_ns())
             if usage is not None:
                 self._usage.append(usage)
 
-    def _listen(self) -> None:
-        for event in self._events:
+    def _listen(self, events: Stream) -> None:
+        for event in events:
             self.ran_out |= event.get("Action") == "oom"
