@@ -440,6 +440,16 @@ def test_a_gpu_that_the_engine_cannot_give_is_a_failed_start_that_leaves_nothing
     assert left(client, job) == []
 
 
+def test_a_chip_that_is_not_there_is_a_failed_start_that_leaves_nothing(
+    client, image, tmp_path, job
+):
+    found = failure(given(image, tmp_path, Accelerator("neuron", "/dev/neuron98")))
+    assert found.reason is Reason.EXITED_AT_START
+    assert "/dev/neuron98" in found.detail
+    assert "\n" not in found.detail
+    assert left(client, job) == []
+
+
 def test_the_engine_is_asked_for_the_gpus_by_their_uuids(client, image, tmp_path, relay):
     said: list[bytes] = []
     relay.overhear(said.append)

@@ -12,7 +12,7 @@ from rightsizer.offers import Fit, HostOffer
 from rightsizer.report.document import plain
 from rightsizer.report.entries import Entry, Section, section_text
 from rightsizer.report.layout import one_line
-from rightsizer.units import BYTES_PER_GIB, counted, significant
+from rightsizer.units import BYTES_PER_GIB, counted, milliseconds, significant
 
 HOSTS_SCHEMA = "rightsizer/hosts/1"
 NAMED = 3
@@ -75,11 +75,13 @@ def _cpus(offer: HostOffer) -> str:
 
 
 def _reach(offer: HostOffer) -> list[Entry]:
-    if offer.round_trip_s is None or offer.clock_offset_s is None or offer.clock_error_s is None:
+    if offer.round_trip_s is None:
         return []
-    trip, offset, error = (
-        f"{significant(1000 * seconds)} ms"
-        for seconds in (offer.round_trip_s, abs(offer.clock_offset_s), offer.clock_error_s)
+    trip = milliseconds(1000 * offer.round_trip_s)
+    if offer.clock_offset_s is None or offer.clock_error_s is None:
+        return [Entry("round trip", trip)]
+    offset, error = (
+        milliseconds(1000 * seconds) for seconds in (abs(offer.clock_offset_s), offer.clock_error_s)
     )
     if abs(offer.clock_offset_s) <= offer.clock_error_s:
         clock = f"clocks agree within {error}"

@@ -63,17 +63,18 @@ def _engine(engine: Engine) -> EngineFacts:
     begin_s = time.time()
     info = engine.info()
     end_s = time.time()
-    told_s = datetime.fromisoformat(str(info["SystemTime"])).timestamp()
+    told = info.get("SystemTime")
+    told_s = datetime.fromisoformat(told).timestamp() if told else None
     return EngineFacts(
         address=engine.address,
         cpu_count=int(info["NCPU"]),
         memory_bytes=int(info["MemTotal"]),
         architecture=str(info["Architecture"]),
-        version=str(info["ServerVersion"]),
-        system=f"{info['OperatingSystem']}, cgroup v{info.get('CgroupVersion', '1')}",
+        version=str(info.get("ServerVersion", "")),
+        system=f"{info.get('OperatingSystem', '?')}, cgroup v{info.get('CgroupVersion', '1')}",
         gives_gpus=NVIDIA_RUNTIME in (info.get("Runtimes") or {}),
         round_trip_s=network_round_trip_s(engine.address) or _shortest_s(engine.ping),
-        clock_offset_s=told_s - (begin_s + end_s) / 2,
+        clock_offset_s=None if told_s is None else told_s - (begin_s + end_s) / 2,
         clock_error_s=(end_s - begin_s) / 2,
     )
 
