@@ -341,3 +341,19 @@ def test_a_price_file_that_is_not_text_is_refused(tmp_path):
     path.write_bytes(b"\xff\xfe\x00\x01")
     with pytest.raises(InputError, match=r"^cannot read the price file .*; give a CSV file$"):
         load_catalog(MACHINE, path)
+
+
+def test_a_local_gpu_has_its_equal_share_of_the_cpus_for_servers():
+    machine = MachineSize(16, 64 * BYTES_PER_GIB, server_cpus=14, gpus=2, neuron_devices=1)
+    gpu, neuron = (load_catalog(machine).find(name) for name in ("local.gpu", "local.neuron"))
+    assert gpu is not None
+    assert neuron is not None
+    assert (gpu.vcpus, gpu.memory_gib) == (7, 28.0)
+    assert (gpu.accelerator, gpu.accelerator_count, gpu.is_local) == ("NVIDIA GPU", 1, True)
+    assert (neuron.vcpus, neuron.accelerator) == (14, "Neuron device")
+
+
+def test_a_local_gpu_is_known_where_there_is_none_so_that_the_plan_says_why_not():
+    found = load_catalog(MachineSize(2, BYTES_PER_GIB)).find("local.gpu")
+    assert found is not None
+    assert found.vcpus == 1

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from rightsizer.accelerators import Accelerator
 from rightsizer.catalog import InstanceType
 from rightsizer.containers import (
     Container,
@@ -197,3 +200,28 @@ def test_the_least_is_no_relaxation_and_every_other_is_named_by_its_key():
         "server.container.capabilities",
         "server.container.new_privileges",
     ]
+
+
+# -- accelerators ------------------------------------------------------------------------------
+
+GPU = InstanceType("local.gpu", 1, 2.0, accelerator="NVIDIA GPU", accelerator_count=1)
+WITH_GPU = replace(TWO, accelerators=(Accelerator("nvidia", "GPU-1", "Tesla T4"),))
+
+
+def test_an_engine_without_the_toolkit_gives_no_gpu_and_the_reason_says_what_to_install():
+    said = refused(place_container, GPU, RACK, WITH_GPU, NEAR, LEAST)
+    assert "the engine of host rack can give it none: it has no runtime `nvidia`" in said
+    assert "nvidia-ctk runtime configure" in said
+    engine = replace(NEAR, gives_gpus=True)
+    placed = place_container(GPU, RACK, WITH_GPU, engine, LEAST)
+    assert [found.id for found in placed.accelerators] == ["GPU-1"]
+
+
+def test_the_accelerators_of_a_far_host_are_those_of_the_hosts_file():
+    far = HostSpec(name="rack", kind="docker", publish=True)
+    said = refused(place_container, GPU, far, WITH_GPU, FAR, LEAST)
+    assert "the hosts file can list its `accelerators`" in said
+    far = far.model_copy(update={"accelerators": ("/dev/neuron0", "GPU-7", "GPU-8")})
+    placed = place_container(GPU, far, TWO, replace(FAR, gives_gpus=True), LEAST)
+    assert [found.id for found in placed.accelerators] == ["GPU-7"]
+    assert placed.own_accelerators == frozenset()

@@ -108,3 +108,15 @@ def test_a_cpu_number_no_machine_has_is_refused_rather_than_counted_up_to(hosts,
 @pytest.mark.parametrize("text", ["", "hosts: []\n", "hosts: {}\n", "hosts: [3]\n"])
 def test_a_hosts_file_of_no_hosts_is_refused(hosts, text):
     assert wrong(hosts, text)
+
+
+def test_accelerators_are_named_by_uuid_or_device_node(hosts):
+    (found,) = hosts(
+        "hosts:\n"
+        "  - {name: a, accelerators: [GPU-1, MIG-2, /dev/neuron0],\n"
+        "     provides: [{instance_type: t, as: stand-in, accelerators: 0}]}\n"
+    )
+    assert found.accelerators == ("GPU-1", "MIG-2", "/dev/neuron0")
+    assert found.provides[0].accelerators == 0
+    (line,) = wrong(hosts, "hosts: [{name: a, accelerators: ['0']}]\n")
+    assert "hosts[0].accelerators" in line

@@ -358,7 +358,7 @@ def test_a_candidate_no_host_can_run_is_rejected_beside_those_that_ran(tmp_path:
     assert job.exit_code is ExitCode.PARTIAL
     [rejected] = job.rejected
     assert (rejected.instance_type, rejected.reason) == ("ml.inf1.xlarge", "not-runnable")
-    assert "needs inferentia" in rejected.detail
+    assert "needs 1 x inferentia" in rejected.detail
 
 
 def test_bad_input_stores_nothing(tmp_path: Path):

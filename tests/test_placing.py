@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from rightsizer.accelerators import Accelerator
 from rightsizer.catalog import InstanceType
 from rightsizer.inventory import (
     THIS_MACHINE,
@@ -243,7 +246,9 @@ def test_a_type_of_unknown_size_is_refused_until_the_hosts_file_gives_it():
 
 
 def test_an_accelerator_that_no_host_has_is_refused_by_its_name():
-    assert refused(G4, THIS_MACHINE, FOUR) == "ml.g4dn.xlarge needs T4; no host here has it"
+    assert refused(G4, THIS_MACHINE, FOUR) == (
+        "ml.g4dn.xlarge needs 1 x T4 and this host has no accelerator; use a host that has them"
+    )
 
 
 # -- cores and memory nodes --------------------------------------------------------------------
@@ -288,3 +293,78 @@ def test_a_servers_cpus_are_of_one_memory_node_where_one_has_enough(cpus, server
 def test_a_node_of_too_little_memory_is_not_bound_to():
     found = place(local(1), THIS_MACHINE, two_nodes(memory_gib=1.0))
     assert (found.server_cpus, found.memory_node) == ((1,), None)
+
+
+# -- accelerators ------------------------------------------------------------------------------
+
+T4 = Accelerator("nvidia", "GPU-1", "Tesla T4", 15 * BYTES_PER_GIB)
+V100 = Accelerator("nvidia", "GPU-2", "Tesla V100-SXM2-16GB", 16 * BYTES_PER_GIB)
+SLICE = Accelerator("nvidia", "MIG-1", "NVIDIA A100 MIG 1g.5gb", 5 * BYTES_PER_GIB)
+CHIP = Accelerator("neuron", "/dev/neuron0", "Inferentia", 8 * BYTES_PER_GIB, (0, 1, 2, 3))
+GPU = InstanceType("local.gpu", 1, 2.0, accelerator="NVIDIA GPU", accelerator_count=1)
+NEURON = InstanceType("local.neuron", 1, 2.0, accelerator="Neuron device", accelerator_count=1)
+G4DN = InstanceType(
+    "ml.g4dn.xlarge", 4, 16.0, 2, processor="AMD EPYC 7R32", accelerator="NVIDIA T4",
+    accelerator_count=1, accelerator_memory_mib=16384,
+)  # fmt: skip
+
+
+def with_these(*found: Accelerator, **more: object) -> Machine:
+    return machine((0, 4), (1, 5), (2, 6), (3, 7), accelerators=found, **more)
+
+
+def given(kind: InstanceType, at: HostSpec, *found: Accelerator) -> list[str]:
+    return [one.id for one in place(kind, at, with_these(*found)).accelerators]
+
+
+def test_a_local_type_gets_one_accelerator_of_its_maker_whole_ones_before_slices():
+    assert given(GPU, THIS_MACHINE, SLICE, CHIP, T4, V100) == ["GPU-1"]
+    assert given(GPU, THIS_MACHINE, SLICE) == ["MIG-1"]
+    assert given(NEURON, THIS_MACHINE, T4, CHIP) == ["/dev/neuron0"]
+    assert given(local(1), THIS_MACHINE, T4, CHIP) == []
+
+
+def test_an_emulated_type_gets_accelerators_of_its_own_model():
+    assert given(G4DN, THIS_MACHINE, V100, T4) == ["GPU-1"]
+    assert place(G4DN, THIS_MACHINE, with_these(T4)).provenance == "emulated"
+    assert refused(G4DN, THIS_MACHINE, with_these(V100)) == (
+        "ml.g4dn.xlarge needs 1 x NVIDIA T4 and this host has 1 x Tesla V100-SXM2-16GB (16 GiB); "
+        "use a host that has them"
+    )
+
+
+def stand_in(kind: InstanceType, **more: object) -> HostSpec:
+    return host(provides=[Provided(instance_type=kind.name, **{"as": "stand-in"}, **more)])
+
+
+def test_a_stand_in_has_any_accelerator_of_the_maker_or_as_many_as_it_says():
+    four = InstanceType("ml.g4dn.12xlarge", 4, 16.0, accelerator="NVIDIA T4", accelerator_count=4)
+    assert given(four, stand_in(four, accelerators=2), T4, V100, SLICE) == ["GPU-1", "GPU-2"]
+    assert given(G4DN, stand_in(G4DN, accelerators=0)) == []
+    assert "needs 4 x NVIDIA T4" in refused(four, stand_in(four), with_these(T4, V100))
+    assert "this host has no accelerator" in refused(G4DN, stand_in(G4DN), with_these())
+
+
+def test_slices_do_not_add_up_for_a_process_sees_one_of_them():
+    two = InstanceType("ml.x", 1, 2.0, accelerator="NVIDIA T4", accelerator_count=2)
+    assert "needs 2 x" in refused(two, stand_in(two), with_these(SLICE, SLICE))
+
+
+def test_a_hosts_file_restricts_and_what_it_names_in_vain_is_said():
+    at = host(accelerators=["GPU-2", "GPU-9"])
+    assert given(GPU, at, T4, V100) == ["GPU-2"]
+    said = refused(GPU, host(accelerators=["GPU-9"]), with_these(T4))
+    assert "this host has no accelerator, GPU-9 of the hosts file is not here;" in said
+
+
+def test_why_there_are_no_more_accelerators_is_in_the_refusal():
+    said = refused(
+        GPU, THIS_MACHINE, with_these(accelerators_missing=("GPU-1 is leased to job a",))
+    )
+    assert "this host has no accelerator, GPU-1 is leased to job a; use a host" in said
+
+
+def test_only_accelerators_of_this_machine_are_leased():
+    near = place(GPU, THIS_MACHINE, with_these(T4))
+    assert near.own_accelerators == {"GPU-1"}
+    assert replace(near, far=True).own_accelerators == frozenset()

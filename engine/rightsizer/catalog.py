@@ -1,7 +1,7 @@
 """Instance types and what they cost.
 
 The packaged table `instance_types.csv` names the public types; a price file overrides or adds rows;
-`local.<n>cpu` types are made from the machine at hand.
+`local.<n>cpu`, `local.gpu` and `local.neuron` are made from the machine at hand.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from pathlib import Path
 from rightsizer.errors import InputError, ProblemsError
 from rightsizer.units import BYTES_PER_GIB, HOURS_PER_YEAR
 
-LOCAL = re.compile(r"local\.([1-9][0-9]{0,3})cpu")
+LOCAL = re.compile(r"local\.(?:([1-9][0-9]{0,3})cpu|(gpu|neuron))")
+ACCELERATED = {"gpu": "NVIDIA GPU", "neuron": "Neuron device"}
+"""What one of `local.gpu` and `local.neuron` is."""
 
 COST_MODEL_REQUIRED = ("purchase_usd", "lifetime_years")
 POSITIVE = ("price_per_hour", "lifetime_years", "vcpus", "memory_gib")
@@ -78,10 +80,14 @@ class MachineSize:
 
     cpus: int
     memory_bytes: int
+    server_cpus: int = 0
+    """Those left for servers, beside a generator's core."""
+    gpus: int = 0
+    neuron_devices: int = 0
 
 
 class Catalog:
-    """Instance types by name, `local.<n>cpu` made on demand."""
+    """Instance types by name, `local.*` made on demand."""
 
     def __init__(self, rows: Mapping[str, InstanceType], machine: MachineSize) -> None:
         self._rows = dict(rows)
@@ -97,14 +103,7 @@ class Catalog:
         local = LOCAL.fullmatch(name)
         if local is None:
             return row
-        cpus = int(local.group(1))
-        share = cpus / self._machine.cpus
-        made = InstanceType(
-            name=name,
-            vcpus=cpus,
-            memory_gib=self._machine.memory_bytes * min(1.0, share) / BYTES_PER_GIB,
-            processor="this machine",
-        )
+        made = self._made(name, local[1], local[2])
         if row is None:
             return made
         return replace(
@@ -113,6 +112,21 @@ class Catalog:
             price_per_hour_usd=row.price_per_hour_usd,
             price_basis=row.price_basis,
             cost_model=row.cost_model,
+        )
+
+    def _made(self, name: str, cpus: str | None, accelerator: str | None) -> InstanceType:
+        """So many CPUs, or one accelerator with its equal share of the CPUs for servers."""
+        machine = self._machine
+        found = machine.gpus if accelerator == "gpu" else machine.neuron_devices
+        vcpus = int(cpus) if cpus else max(1, machine.server_cpus // max(1, found))
+        share = min(1.0, vcpus / machine.cpus)
+        return InstanceType(
+            name=name,
+            vcpus=vcpus,
+            memory_gib=machine.memory_bytes * share / BYTES_PER_GIB,
+            processor="this machine",
+            accelerator=ACCELERATED[accelerator] if accelerator else "",
+            accelerator_count=1 if accelerator else 0,
         )
 
     def price(self, kind: InstanceType, utilisation_ratio: float = 1.0) -> float | None:

@@ -9,7 +9,7 @@ from rightsizer.addresses import DEFAULT_ADDRESS, host_name, is_far
 from rightsizer.catalog import InstanceType
 from rightsizer.inventory import HostSpec, Machine, Placement, parse_cpus
 from rightsizer.placeholders import fill
-from rightsizer.placing import NotRunnable, place, place_generator, size_on
+from rightsizer.placing import MORE_CPUS, NotRunnable, part_of, place, place_generator
 from rightsizer.spec import ContainerSpec, ServerSpec
 from rightsizer.units import BYTES_PER_GIB
 
@@ -22,6 +22,9 @@ DEFAULT_PORT = 8080
 """Where a command that takes `{port}` is told to listen: a container has all ports to itself."""
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
 """How engines spell what images call otherwise."""
+
+
+UNSEEN = "as far as can be seen from here: the hosts file can list its `accelerators`"
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,17 @@ class EngineFacts:
     """By the name asked for; one that is missing there is missing here."""
     fault: str = ""
     """Why it could not be asked; one line."""
+    version: str = ""
+    system: str = ""
+    """The operating system, and the version of control groups."""
+    gives_gpus: bool = False
+    """Whether NVIDIA's container toolkit is registered."""
+    round_trip_s: float | None = None
+    """The shortest of several."""
+    clock_offset_s: float | None = None
+    """How far its clock is ahead of ours."""
+    clock_error_s: float | None = None
+    """How far off that may be."""
 
 
 @dataclass(frozen=True)
@@ -90,17 +104,9 @@ def container_of(
     if engine.fault:
         raise NotRunnable(engine.fault)
     facts = engine.images.get(image)
-    if facts is None:
-        docker = "docker" if engine.address == DEFAULT_ADDRESS else f"docker -H {engine.address}"
-        raise NotRunnable(
-            f"image {image} is not on host {host.name}; `{docker} pull {image}` gets it, "
-            f"`{docker} build -t {image} FOLDER` makes it"
-        )
-    if facts.architecture != (has := ARCHITECTURES.get(engine.architecture, engine.architecture)):
-        raise NotRunnable(
-            f"image {image} is for {facts.architecture} and host {host.name} is {has}; "
-            f"build it with --platform linux/{has}"
-        )
+    wrong = image_problem(image, host, engine)
+    if facts is None or wrong is not None:
+        raise NotRunnable(wrong or "")
     command = own_command or (None if own_image else server.command)
     if server.protocol == "sagemaker" and not own_command:
         command = SAGEMAKER_COMMAND
@@ -110,6 +116,23 @@ def container_of(
     values = {"python": PYTHON, "port": str(port), "model_dir": MODEL_DIR}
     words = None if command is None else tuple(fill(word, values) for word in command)
     return Container(image, facts.id, words, port, server.container, facts.content)
+
+
+def image_problem(image: str, host: HostSpec, engine: EngineFacts) -> str | None:
+    """Why an image cannot run on a host, and the command that mends it; None if it can."""
+    facts = engine.images.get(image)
+    if facts is None:
+        docker = "docker" if engine.address == DEFAULT_ADDRESS else f"docker -H {engine.address}"
+        return (
+            f"image {image} is not on host {host.name}; `{docker} pull {image}` gets it, "
+            f"`{docker} build -t {image} FOLDER` makes it"
+        )
+    if facts.architecture != (has := ARCHITECTURES.get(engine.architecture, engine.architecture)):
+        return (
+            f"image {image} is for {facts.architecture} and host {host.name} is {has}; "
+            f"build it with --platform linux/{has}"
+        )
+    return None
 
 
 def _port(server: ServerSpec, command: Sequence[str] | None, image: str, facts: ImageFacts) -> int:
@@ -147,11 +170,22 @@ def place_container(
         if placement.co_located:
             raise NotRunnable(
                 f"{kind.name} leaves the generator no physical core of its own among CPUs "
-                f"{', '.join(map(str, machine.cpus))}; use a smaller type or another host"
+                f"{', '.join(map(str, machine.cpus))}; use a smaller type or another host",
+                "they leave the generator no physical core of its own",
             )
     if placement.memory_bytes > engine.memory_bytes:
         wants, has = (b / BYTES_PER_GIB for b in (placement.memory_bytes, engine.memory_bytes))
-        raise NotRunnable(f"{kind.name} needs {wants:.3g} GiB and host {host.name} has {has:.3g}")
+        raise NotRunnable(
+            f"{kind.name} needs {wants:,.4g} GiB and host {host.name} has {has:,.4g}",
+            "more memory than is here",
+        )
+    if any(a.maker == "nvidia" for a in placement.accelerators) and not engine.gives_gpus:
+        raise NotRunnable(
+            f"{kind.name} needs a GPU and the engine of host {host.name} can give it none: it has "
+            "no runtime `nvidia`; install the NVIDIA container toolkit there, then "
+            "`nvidia-ctk runtime configure --runtime=docker` and restart Docker",
+            "GPUs, and Docker has no runtime `nvidia`: install the NVIDIA container toolkit",
+        )
     return replace(placement, relaxed=relaxations(container.settings, host))
 
 
@@ -171,14 +205,22 @@ def _place_far(
         memory_bytes=engine.memory_bytes,
         processor=f"{engine.architecture} at {host_name(engine.address)}",
         architecture=engine.architecture,
+        accelerators_missing=() if host.accelerators else (UNSEEN,),
     )
-    provenance, vcpus, memory_gib = size_on(kind, host, there)
-    if vcpus > len(cpus) or max(cpus) >= engine.cpu_count:
+    part = part_of(kind, host, there, far=True)
+    if part.vcpus > len(cpus) or max(cpus) >= engine.cpu_count:
         usable = len([cpu for cpu in cpus if cpu < engine.cpu_count])
-        raise NotRunnable(f"{kind.name} needs {vcpus} CPUs and {usable} may be used there")
-    here = place_generator(host, machine, taken)
-    memory_bytes = int(memory_gib * BYTES_PER_GIB)
-    return Placement(cpus[:vcpus], here.generator_cpus, provenance, memory_bytes, far=True)
+        raise NotRunnable(
+            f"{kind.name} needs {part.vcpus} CPUs and {usable} may be used there", MORE_CPUS
+        )
+    return Placement(
+        server_cpus=cpus[: part.vcpus],
+        generator_cpus=place_generator(host, machine, taken).generator_cpus,
+        provenance=part.provenance,
+        memory_bytes=part.memory_bytes,
+        far=True,
+        accelerators=part.accelerators,
+    )
 
 
 def relaxations(settings: ContainerSpec, host: HostSpec) -> tuple[str, ...]:

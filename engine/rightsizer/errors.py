@@ -5,6 +5,7 @@ RightsizerError                  1
 ├── InputError                   3   the job file or a file it names
 │   └── ProblemsError            3   several of them, one line each
 ├── EnvironmentFault             4   this machine: hosts, ports, disk, leases
+│   ├── FaultsError              4   several of them, one line each
 │   └── StoreError               4   the database and the folder around it
 └── TrialEnded                   -   a trial's way out; recorded, never a failure of the job
     ├── TrialFailed                  the candidate's fault
@@ -81,6 +82,17 @@ class EnvironmentFault(RightsizerError):
     """This machine cannot do what was asked of it: hosts, CPUs, ports, disk, leases."""
 
     exit_code = ExitCode.ENVIRONMENT
+
+
+class FaultsError(EnvironmentFault):
+    """All the faults that were found, at once; `str()` gives one line each."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__(faults[0] if faults else "no fault")
+        self.faults = tuple(" ".join(fault.split()) for fault in faults)
+
+    def __str__(self) -> str:
+        return "\n".join(self.faults)
 
 
 class StoreError(EnvironmentFault):

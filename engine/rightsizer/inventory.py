@@ -9,7 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
 
+from rightsizer.accelerators import ID, Accelerator
 from rightsizer.addresses import address_problem
+from rightsizer.catalog import MachineSize
 from rightsizer.documents import Problem, Strict, problems_of, read_document
 from rightsizer.errors import ProblemsError
 
@@ -44,11 +46,27 @@ class Machine:
     """Whether processes can be held to CPU sets (not on macOS)."""
     nodes: tuple[MemoryNode, ...] = ()
     """None where they are not known."""
+    accelerators: tuple[Accelerator, ...] = ()
+    """Those that no other job has."""
+    accelerators_missing: tuple[str, ...] = ()
+    """Why there are not more; one line each."""
 
     @property
     def cpus(self) -> tuple[int, ...]:
         """The logical CPUs that may be used."""
         return tuple(sorted(cpu for core in self.cores for cpu in core))
+
+    @property
+    def size(self) -> MachineSize:
+        """What `local.*` types and shares of its cost are made of."""
+        makers = [found.maker for found in self.accelerators]
+        return MachineSize(
+            cpus=self.cpu_count,
+            memory_bytes=self.memory_bytes,
+            server_cpus=len(self.cpus) - len(self.cores[0]),
+            gpus=makers.count("nvidia"),
+            neuron_devices=makers.count("neuron"),
+        )
 
 
 class Provided(Strict):
@@ -58,6 +76,8 @@ class Provided(Strict):
     stands: Literal["native", "stand-in"] = Field(alias="as")
     cpus: int | None = Field(default=None, ge=1)
     memory_gib: float | None = Field(default=None, gt=0)
+    accelerators: int | None = Field(default=None, ge=0)
+    """How many stand for the type's; 0 for a stand-in without any."""
 
 
 class TlsFiles(Strict):
@@ -81,6 +101,9 @@ CpuList = Annotated[
 ]
 
 
+AcceleratorId = Annotated[str, Field(pattern=f"^({ID})$")]
+
+
 class HostSpec(Strict):
     """One host of a hosts file. CPU lists read like `0-1,4`."""
 
@@ -90,6 +113,8 @@ class HostSpec(Strict):
     tls: TlsFiles | None = None
     server_cpus: CpuList | None = None
     generator_cpus: CpuList | None = None
+    accelerators: tuple[AcceleratorId, ...] | None = Field(default=None, strict=False)
+    """Those that servers may have; of a far host, whose tools cannot be asked, all it has."""
     publish: bool = False
     provides: tuple[Provided, ...] = Field(default=(), strict=False)
 
@@ -119,12 +144,18 @@ class Placement:
     """The server's CPUs are another machine's."""
     relaxed: tuple[str, ...] = ()
     """What a container may do beyond the least, by the keys that allow it."""
+    accelerators: tuple[Accelerator, ...] = ()
 
     @property
     def cpus(self) -> frozenset[int]:
         """All CPUs of this machine to lease."""
         own = () if self.far else self.server_cpus
         return frozenset(own) | frozenset(self.generator_cpus)
+
+    @property
+    def own_accelerators(self) -> frozenset[str]:
+        """Ids of all accelerators of this machine to lease."""
+        return frozenset() if self.far else frozenset(a.id for a in self.accelerators)
 
 
 def load_hosts(path: Path) -> tuple[HostSpec, ...]:

@@ -153,8 +153,12 @@ def _run_owned(
     switch = switch or StopSwitch()
     begin_s = time.monotonic()
     limit_s = prepared.spec.limits.duration_s
-    leased = sorted(prepared.plan.cpus) if outside.leases else []
-    with lease(leased, f"job {stored.id}"), kept_to(sorted(prepared.plan.generator_cpus)):
+    plan = prepared.plan
+    cpus, accelerators = (plan.cpus, plan.accelerators) if outside.leases else ((), ())
+    with (
+        lease(sorted(cpus), f"job {stored.id}", accelerators=sorted(accelerators)),
+        kept_to(sorted(plan.generator_cpus)),
+    ):
         switch.watch(begin_s + limit_s, lambda: store.stop_requested(stored.id))
         store.set_status(stored.id, "running")
         say = _speaker(store, stored.id, on_event)

@@ -1,11 +1,14 @@
-"""Which CPUs of this machine a trial's server and its generator get."""
+"""Which CPUs and accelerators of a machine a trial's server gets, and which CPUs its generator."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import zip_longest
+from typing import NoReturn
 
+from rightsizer.accelerators import Accelerator, described, is_of_model, maker_of, named
 from rightsizer.catalog import InstanceType
 from rightsizer.inventory import (
     HostSpec,
@@ -17,9 +20,31 @@ from rightsizer.inventory import (
 )
 from rightsizer.units import BYTES_PER_GIB
 
+MORE_CPUS = "more CPUs than servers may use here"
+
 
 class NotRunnable(Exception):
     """Why a host cannot run an instance type; one line."""
+
+    def __init__(self, why: str, cause: str = "") -> None:
+        """`cause` is what it has in common with the refusals of other types."""
+        super().__init__(why)
+        self.cause = cause or why
+
+
+@dataclass(frozen=True)
+class Part:
+    """What of a host an instance type is."""
+
+    provenance: Provenance
+    vcpus: int
+    memory_gib: float
+    accelerators: tuple[Accelerator, ...] = ()
+
+    @property
+    def memory_bytes(self) -> int:
+        """Whole bytes of it."""
+        return int(self.memory_gib * BYTES_PER_GIB)
 
 
 def place(
@@ -33,7 +58,8 @@ def place(
     Raises:
         NotRunnable: the host cannot provide the type.
     """
-    provenance, vcpus, memory_gib = size_on(kind, host, machine)
+    part = part_of(kind, host, machine)
+    vcpus = part.vcpus
     # A core that another job has a thread of comes after those that are wholly free.
     whole_first = sorted(machine.cores, key=lambda core: not taken.isdisjoint(core))
     cores = [tuple(cpu for cpu in core if cpu not in taken) for core in whole_first]
@@ -41,24 +67,26 @@ def place(
     generator = _generator_cpus(host, cores)
     allowed = set(parse_cpus(host.server_cpus)) if host.server_cpus else None
     # A cloud's vCPU is a hyperthread; of CPUs that are ours to name, an idle sibling is better.
-    order = _in_order(cores, generator, allowed, whole=provenance == "emulated")
-    memory_bytes = int(memory_gib * BYTES_PER_GIB)
-    pool, node = _of_one_node(order, generator, vcpus, memory_bytes, machine)
+    order = _in_order(cores, generator, allowed, whole=part.provenance == "emulated")
+    pool, node = _of_one_node(order, generator, vcpus, part.memory_bytes, machine)
     if vcpus > len(pool):
         usable = len(pool)
         busy = f", {len(taken)} of them leased to other jobs" if taken else ""
-        raise NotRunnable(f"{kind.name} needs {vcpus} CPUs and {usable} may be used here{busy}")
+        raise NotRunnable(
+            f"{kind.name} needs {vcpus} CPUs and {usable} may be used here{busy}", MORE_CPUS
+        )
     server = tuple(sorted(pool[:vcpus]))
     return Placement(
         server_cpus=server,
         generator_cpus=generator,
-        provenance=provenance,
-        memory_bytes=memory_bytes,
+        provenance=part.provenance,
+        memory_bytes=part.memory_bytes,
         memory_node=node,
         co_located=_share_a_core(server, generator, machine) or not machine.can_pin,
         shared_core=_siblings_busy(
-            server, {*generator, *taken}, machine, own=provenance != "emulated"
+            server, {*generator, *taken}, machine, own=part.provenance != "emulated"
         ),
+        accelerators=part.accelerators,
     )
 
 
@@ -75,37 +103,88 @@ def place_generator(
     return Placement((), generator, "stand-in", 0)
 
 
-def size_on(kind: InstanceType, host: HostSpec, machine: Machine) -> tuple[Provenance, int, float]:
-    """What a host can call itself beside an instance type, and the type's CPUs and GiB there.
+def part_of(kind: InstanceType, host: HostSpec, machine: Machine, *, far: bool = False) -> Part:
+    """What a host can call itself beside an instance type, and the type's share of it.
 
     Raises:
         NotRunnable: the host is another machine, or nobody knows the type's size.
     """
-    provenance, vcpus, memory_gib = _provided(kind, host, machine)
-    if vcpus < 1 or memory_gib <= 0:
+    part = _part(kind, host, machine, far)
+    if part.vcpus < 1 or part.memory_gib <= 0:
         raise NotRunnable(
             f"the size of {kind.name} is not known; give vcpus and memory_gib in the price file, "
             "or cpus and memory_gib in the hosts file"
         )
-    return provenance, vcpus, memory_gib
+    return part
 
 
-def _provided(
-    kind: InstanceType, host: HostSpec, machine: Machine
-) -> tuple[Provenance, int, float]:
+def _part(kind: InstanceType, host: HostSpec, machine: Machine, far: bool) -> Part:
+    wanted = (kind.accelerator_count or 1) if kind.accelerator else 0
+    has = offered_accelerators(host, machine, far) if wanted else ()
     for provided in host.provides:
         if provided.instance_type == kind.name:
+            count = wanted if provided.accelerators is None else provided.accelerators
             memory_gib = provided.memory_gib or kind.memory_gib
-            return provided.stands, provided.cpus or kind.vcpus, memory_gib
-    if kind.accelerator:
-        raise NotRunnable(f"{kind.name} needs {kind.accelerator}; no host here has it")
+            given = _accelerators(kind, count, has, host, machine)
+            return Part(provided.stands, provided.cpus or kind.vcpus, memory_gib, given)
     if kind.is_local:
-        return "native", kind.vcpus, kind.memory_gib
+        given = _accelerators(kind, wanted, has, host, machine)
+        return Part("native", kind.vcpus, kind.memory_gib, given)
+    alike = [a for a in has if is_of_model(a, kind.accelerator, kind.accelerator_memory_mib)]
+    if wanted > len(alike):
+        _refuse(kind, wanted, has, host, machine)
     if kind.memory_gib * BYTES_PER_GIB <= machine.memory_bytes and _same_processor(kind, machine):
-        return "emulated", kind.vcpus, kind.memory_gib
+        return Part("emulated", kind.vcpus, kind.memory_gib, tuple(alike[:wanted]))
     raise NotRunnable(
         f"{kind.name} is another machine than this one ({machine.processor}); "
-        "use local.<n>cpu, or declare a stand-in for it in the hosts file"
+        "use a local.* type, or declare a stand-in for it in the hosts file",
+        "another machine; the hosts file can declare a stand-in",
+    )
+
+
+def offered_accelerators(host: HostSpec, machine: Machine, far: bool) -> tuple[Accelerator, ...]:
+    """The accelerators that servers may have."""
+    if far:
+        return tuple(map(named, host.accelerators or ()))
+    if host.accelerators is None:
+        return machine.accelerators
+    here = {found.id: found for found in machine.accelerators}
+    return tuple(here[id] for id in host.accelerators if id in here)
+
+
+def _accelerators(
+    kind: InstanceType,
+    count: int,
+    has: Sequence[Accelerator],
+    host: HostSpec,
+    machine: Machine,
+) -> tuple[Accelerator, ...]:
+    """So many of the type's maker, whole ones before slices."""
+    made = [found for found in has if found.maker == maker_of(kind.accelerator)]
+    whole = [found for found in made if not found.is_slice]
+    # A process sees one slice, however many it is given.
+    usable = [*whole, *(found for found in made if found.is_slice)] if count == 1 else whole
+    if count > len(usable):
+        _refuse(kind, count, has, host, machine)
+    return tuple(usable[:count])
+
+
+def _refuse(
+    kind: InstanceType,
+    count: int,
+    has: Sequence[Accelerator],
+    host: HostSpec,
+    machine: Machine,
+) -> NoReturn:
+    here = {found.id for found in (*machine.accelerators, *has)}
+    absent = [
+        f"{id} of the hosts file is not here" for id in host.accelerators or () if id not in here
+    ]
+    missing = "".join(f", {why}" for why in (*machine.accelerators_missing, *absent))
+    raise NotRunnable(
+        f"{kind.name} needs {count} x {kind.accelerator} and this host has "
+        f"{described(has) or 'no accelerator'}{missing}; use a host that has them",
+        "accelerators that are not here",
     )
 
 

@@ -116,6 +116,11 @@ class Plan:
         """All CPUs that the job will use on this machine."""
         return frozenset().union(*(trial.placement.cpus for trial in self.options))
 
+    @property
+    def accelerators(self) -> frozenset[str]:
+        """Ids of all accelerators that the job will use on this machine."""
+        return frozenset().union(*(trial.placement.own_accelerators for trial in self.trials))
+
 
 def expand(candidates: Sequence[CandidateSpec]) -> tuple[Candidate, ...]:
     """Every combination of the swept values, in the order written, the last variable fastest.

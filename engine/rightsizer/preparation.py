@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rightsizer.archives import regular_file_bytes, verify
-from rightsizer.catalog import Catalog, MachineSize, load_catalog
+from rightsizer.catalog import Catalog, load_catalog
 from rightsizer.containers import images_of
 from rightsizer.errors import EnvironmentFault, InputError
+from rightsizer.hosts.accelerator_probe import with_accelerators
 from rightsizer.hosts.docker.survey import resolved, survey
-from rightsizer.hosts.lease import leased_cpus
+from rightsizer.hosts.lease import leased_accelerators, leased_cpus
 from rightsizer.hosts.probe import this_machine
 from rightsizer.hosts.trust import Tls, trust_of
 from rightsizer.inventory import THIS_MACHINE, HostSpec, Machine, load_hosts
@@ -59,12 +60,12 @@ def prepare(job_file: Path) -> Prepared:
 def prepare_spec(spec: JobSpec, base_dir: Path) -> Prepared:
     """`prepare` for a spec that was read before."""
     spec = with_trace(spec, base_dir)
-    machine = this_machine()
+    machine = with_accelerators(this_machine(), leased_accelerators())
     prices = base_dir / spec.prices if spec.prices else None
     hosts: Sequence[HostSpec] = (THIS_MACHINE,)
     if spec.hosts:
         hosts = hosts_of(base_dir / spec.hosts)
-    catalog = load_catalog(MachineSize(machine.cpu_count, machine.memory_bytes), prices)
+    catalog = load_catalog(machine.size, prices)
     images = images_of(spec.server, [candidate.image for candidate in spec.candidates])
     engines = {host.name: survey(host, images) for host in hosts if host.kind == "docker"}
     plan = make_plan(spec, catalog, hosts, machine, frozenset(leased_cpus()), engines)

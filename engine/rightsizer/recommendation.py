@@ -77,6 +77,7 @@ class Recommendation:
     memory_utilization_percent: float | None
     curve: tuple[CurvePoint, ...]
     doubts: tuple[Doubt, ...]
+    accelerator_utilization_percent: float | None = None
 
     @property
     def environment_text(self) -> str:
@@ -215,6 +216,7 @@ def _recommendation(
             *_group_doubts(trial),
             *figures.doubts,
         ),
+        accelerator_utilization_percent=figures.accelerator_utilization_percent,
     )
 
 

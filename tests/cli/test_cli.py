@@ -174,6 +174,6 @@ def test_every_verb_has_help():
 
     runner = CliRunner()
     top = runner.invoke(app, ["--help"]).output
-    for verb in ("run", "plan", "list", "show", "resume", "stop", "gc", "instance-types"):
+    for verb in ("run", "plan", "hosts", "list", "show", "resume", "stop", "gc", "instance-types"):
         assert verb in top
         assert runner.invoke(app, [verb, "--help"]).exit_code == 0

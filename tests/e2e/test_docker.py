@@ -285,6 +285,14 @@ def test_a_candidate_that_cannot_run_is_told_before_anything_starts(
         assert len(done.stderr.splitlines()) == 1
 
 
+def test_a_gpu_on_a_host_without_one_is_told_before_anything_starts(write_job, rightsizer, client):
+    done = rightsizer("run", write_job(kind="ml.g4dn.xlarge"))
+    assert done.returncode == 4
+    [line] = done.stderr.splitlines()
+    assert "ml.g4dn.xlarge needs 1 x NVIDIA T4 and this host has" in line
+    assert ours(client) == set()
+
+
 def test_an_image_for_another_processor_is_told_before_anything_starts(
     write_job, rightsizer, client
 ):
@@ -306,6 +314,18 @@ def test_an_image_for_another_processor_is_told_before_anything_starts(
         ("kind: docker, address: 'unix:///no/such.sock'", 4, "no Docker engine answers"),
         ("kind: docker, address: 'tcp://127.0.0.1:1', publish: true", 4, "refused"),
         ("kind: docker, server_cpus: '4000'", 4, "CPUs"),
+        (
+            "kind: docker, address: 'tcp://10.0.0.5:2376', publish: true, "
+            "tls: {ca: no.pem, cert: no.pem, key: no.pem}",
+            4,
+            "tls.ca: there is no file",
+        ),
+        ("kind: docker, address: 'ssh://127.0.0.1:1', publish: true", 4, "ssh to 127.0.0.1"),
+        (
+            "kind: docker, provides: [{instance_type: local.1cpu, as: native, memory_gib: 9999}]",
+            4,
+            "needs 9,999 GiB and host rack has",
+        ),
     ],
 )
 def test_a_host_that_cannot_be_is_one_line(write_job, rightsizer, host, code, said):
@@ -313,6 +333,28 @@ def test_a_host_that_cannot_be_is_one_line(write_job, rightsizer, host, code, sa
     assert done.returncode == code, done.stderr
     assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_hosts_of_a_job_are_shown_with_its_image_and_how_far_they_are(
+    write_job, rightsizer, client
+):
+    image = make_image(client)
+    done = rightsizer("hosts", "--job", write_job(image=image))
+    assert done.returncode == 0, done.stderr
+    assert f"  image {image}: here\n" in done.stdout
+    [host] = json.loads(rightsizer("hosts", "--job", write_job(), "--json", "-").stdout)["hosts"]
+    told = client.info()
+    assert (host["engine_version"], host["cpu_count"]) == (told["ServerVersion"], told["NCPU"])
+    assert 0 < host["round_trip_s"] < 1
+    # The same machine's clock, told in the middle of the call.
+    assert abs(host["clock_offset_s"]) <= host["clock_error_s"] + 0.001
+    assert ours(client) == set()
+
+
+def test_an_image_that_is_not_on_a_host_is_shown_with_what_brings_it(write_job, rightsizer):
+    done = rightsizer("hosts", "--job", write_job(image="no/such:1"))
+    assert done.returncode == 0, done.stderr
+    assert f"`docker -H {address()} pull no/such:1` gets it" in done.stdout
 
 
 def in_a_step(client: docker.APIClient, strike: Callable[[str], object]) -> Callable[[], None]:

@@ -30,6 +30,7 @@ class Relay:
         self._listener, self._tls = listener, tls
         self._ends: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
+        self._hear: Callable[[bytes], None] = lambda data: None
         name = listener.getsockname()
         self.address = f"unix://{name}" if isinstance(name, str) else f"tcp://{name[0]}:{name[1]}"
 
@@ -48,6 +49,10 @@ class Relay:
             thread.join(5)
         for end in (self._listener, *self._ends):
             end.close()
+
+    def overhear(self, hear: Callable[[bytes], None]) -> None:
+        """Be told what is said to the engine from now on."""
+        self._hear = hear
 
     def cut(self) -> None:
         """End it, and every connection through it."""
@@ -72,12 +77,19 @@ class Relay:
         far = socket.socket(socket.AF_UNIX)
         far.connect(address().removeprefix("unix://"))
         self._ends += [near, far]
-        self._run(self._pump, near, far)
+        self._run(self._pump, near, far, lambda data: self._hear(data))
         self._pump(far, near)
 
-    def _pump(self, source: socket.socket, sink: socket.socket, end: bool = True) -> None:
+    def _pump(
+        self,
+        source: socket.socket,
+        sink: socket.socket,
+        hear: Callable[[bytes], None] = lambda data: None,
+        end: bool = True,
+    ) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
+                hear(data)
                 sink.sendall(data)
         if end:
             with contextlib.suppress(OSError):
@@ -149,7 +161,7 @@ class SpoilingRelay(Relay):
         far.connect(address().removeprefix("unix://"))
         far.sendall(head.replace(b"\r\n", b"\r\nConnection: close\r\n", 1) + body)
         # Whoever gave up has closed its end: the engine must get the whole call all the same.
-        self._run(self._pump, near, far, how is None)
+        self._run(self._pump, near, far, lambda data: None, how is None)
         if how is Spoil.LOST:
             far.recv(1)
             near.shutdown(socket.SHUT_RDWR)

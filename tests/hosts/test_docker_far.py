@@ -21,7 +21,7 @@ from rightsizer.errors import Reason, TrialInterrupted
 from rightsizer.hosts.docker.engine import Engine, tls_of
 from rightsizer.hosts.docker.host import DockerHost
 from rightsizer.hosts.docker.ownership import labels_of, this_process
-from rightsizer.hosts.docker.survey import survey
+from rightsizer.hosts.docker.survey import network_round_trip_s, survey
 from rightsizer.hosts.docker.turns import take_turn
 from rightsizer.inventory import HostSpec, TlsFiles
 
@@ -30,6 +30,7 @@ from tests.hosts.containers import container_launch, left
 from tests.hosts.images import address, make_image, require_engine
 from tests.hosts.processes import eventually
 from tests.hosts.relay import Relay
+from tests.hosts.tools import put_program
 
 pytestmark = pytest.mark.docker
 
@@ -143,12 +144,68 @@ def test_it_is_asked_what_it_has(far, client):
     assert set(facts.images) == {image}
 
 
+def test_a_round_trip_is_that_of_the_network_and_not_of_a_login():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        for scheme in ("tcp", "ssh"):
+            found_s = network_round_trip_s(f"{scheme}://127.0.0.1:{port}")
+            assert found_s is not None
+            assert found_s < 0.1
+    # Nobody listens there any more: ssh may know another way.
+    assert network_round_trip_s(f"ssh://127.0.0.1:{port}") is None
+    assert network_round_trip_s("unix:///var/run/docker.sock") is None
+
+
 def test_without_the_certificate_it_asks_for_it_is_told_in_one_line(client, pem):
     context = asking_for_certificates(pem)
-    missing = TlsFiles(ca=str(pem / "ca.pem"), cert=str(pem / "no.pem"), key=str(pem / "no.key"))
     with Relay(socket.create_server(("127.0.0.1", 0)), context) as relay:
-        for files in (None, missing):
-            host = HostSpec(name="far", kind="docker", address=relay.address, tls=files)
-            facts = survey(host, [])
-            assert facts.fault.startswith("host far: no Docker engine answers at tcp://127.0.0.1")
-            assert "\n" not in facts.fault
+        facts = survey(HostSpec(name="far", kind="docker", address=relay.address), [])
+    assert facts.fault.startswith("host far: no Docker engine answers at tcp://127.0.0.1")
+    assert "\n" not in facts.fault
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"ca": "no.pem"}, "host far: tls.ca: there is no file"),
+        ({"key": "no.key"}, "host far: tls.key: there is no file"),
+        # no PEM, and the key of another certificate
+        ({"ca": "text"}, "give PEM files"),
+        ({"key": "server.key"}, "give PEM files"),
+    ],
+)
+def test_tls_files_that_are_missing_or_wrong_are_named_before_anybody_is_asked(pem, changes, said):
+    (pem / "text").write_text("no certificate\n")
+    names = {"ca": "ca.pem", "cert": "client.pem", "key": "client.key", **changes}
+    files = TlsFiles(**{key: str(pem / name) for key, name in names.items()})
+    host = HostSpec(name="far", kind="docker", address="tcp://192.0.2.1:2376", tls=files)
+    fault = survey(host, []).fault
+    assert said in fault
+    assert "\n" not in fault
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        (
+            "echo 'No ED25519 host key is known for rack1 and you have requested strict checking.\n"
+            "Host key verification failed.' >&2; exit 255",
+            "host far: rack1 is not in known_hosts, or has another key; `ssh -l ops -p 2222 rack1`",
+        ),
+        (
+            "echo 'ops@rack1: Permission denied (publickey).' >&2; exit 255",
+            "ssh to rack1 failed: ops@rack1: Permission denied (publickey); `ssh -l ops",
+        ),
+        ("exit 3", "ssh to rack1 failed: exit code 3"),
+    ],
+)
+def test_a_machine_that_nobody_can_log_in_to_unasked_is_told_with_what_to_do(
+    tmp_path, monkeypatch, capfd, script, said
+):
+    # What the real one is given must let it ask nothing.
+    put_program(tmp_path, monkeypatch, "ssh", f'case "$*" in *BatchMode=yes*) {script} ;; esac')
+    address = "ssh://ops@rack1:2222"
+    fault = survey(HostSpec(name="far", kind="docker", address=address, publish=True), []).fault
+    assert said in fault
+    assert "\n" not in fault
+    assert capfd.readouterr() == ("", "")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import itertools
+import json
+import os
 import socket
+import stat
 import time
 import warnings
 from collections.abc import Iterator
@@ -15,6 +19,7 @@ from urllib.parse import quote
 import docker
 import httpx
 import pytest
+from rightsizer.accelerators import Accelerator
 from rightsizer.containers import SAGEMAKER_COMMAND
 from rightsizer.errors import Reason, TrialFailed, TrialInterrupted
 from rightsizer.hosts.docker import host as docker_host_module
@@ -381,6 +386,77 @@ def test_limits_beyond_the_machine_are_refused_in_the_engines_words(start, tmp_p
     found = failure(docker_host().start(launch, lambda: None))
     assert found.reason is Reason.NOT_RUNNABLE
     assert "CPUs" in found.detail
+
+
+# -- accelerators ------------------------------------------------------------------------------
+
+NODE = "/dev/neuron97"
+UNUSED = os.makedev(240, 97)
+"""A number kept for experiments, which no driver has."""
+
+
+@pytest.fixture
+def device_node() -> Iterator[str]:
+    """A stand-in: a device node as Neuron's driver makes them, without a driver behind it."""
+    try:
+        os.mknod(NODE, stat.S_IFCHR | 0o666, UNUSED)
+    except PermissionError:
+        pytest.skip("only root makes device nodes")
+    os.chmod(NODE, 0o666)
+    yield NODE
+    os.unlink(NODE)
+
+
+def given(image: str, folder, *accelerators: Accelerator):
+    launch = container_launch(folder, image)
+    placement = replace(launch.placement, accelerators=accelerators)
+    return docker_host().start(replace(launch, placement=placement), lambda: None)
+
+
+def test_a_chips_device_node_reaches_the_container_and_may_be_opened(
+    image, tmp_path, device_node, start
+):
+    chip = Accelerator("neuron", device_node, cores=(388, 389))
+    with given(image, tmp_path, chip) as server:
+        assert inside(server, f"__import__('os').stat({device_node!r}).st_rdev") == UNUSED
+        # Past the container's rules, up to the driver that is not there.
+        said = attempt(server, f"__import__('os').open({device_node!r}, 2)")
+        assert said.startswith(f"OSError({errno.ENXIO},")
+        assert get(server, "/environ")["NEURON_RT_VISIBLE_CORES"] == "388,389"
+    with start() as server:
+        assert inside(server, f"__import__('os').path.exists({device_node!r})") is False
+        assert "NEURON_RT_VISIBLE_CORES" not in get(server, "/environ")
+
+
+def test_a_gpu_that_the_engine_cannot_give_is_a_failed_start_that_leaves_nothing(
+    client, image, tmp_path, job
+):
+    if "nvidia" in client.info()["Runtimes"]:
+        pytest.skip("this engine has the toolkit")
+    found = failure(given(image, tmp_path, Accelerator("nvidia", "GPU-1")))
+    assert found.reason is Reason.EXITED_AT_START
+    assert 'could not select device driver "nvidia" with capabilities: [[gpu]]' in found.detail
+    assert "nvidia-ctk runtime configure" in found.detail
+    assert left(client, job) == []
+
+
+def test_the_engine_is_asked_for_the_gpus_by_their_uuids(client, image, tmp_path, relay):
+    said: list[bytes] = []
+    relay.overhear(said.append)
+    host = DockerHost(HostSpec(name="r", kind="docker", address=relay.address))
+    launch = container_launch(tmp_path, image)
+    gpus = (Accelerator("nvidia", "GPU-1"), Accelerator("nvidia", "GPU-2"))
+    placement = replace(launch.placement, accelerators=gpus)
+    with contextlib.suppress(TrialFailed), host.start(replace(launch, placement=placement)):
+        pass
+    asked = b"".join(said)
+    begin = asked.index(b'"DeviceRequests"')
+    requests, _ = json.JSONDecoder().raw_decode(
+        asked[begin:].decode("utf-8", "replace").partition(":")[2].lstrip()
+    )
+    assert requests == [
+        {"Driver": "nvidia", "Count": 0, "DeviceIDs": ["GPU-1", "GPU-2"], "Capabilities": [["gpu"]]}
+    ]
 
 
 # -- engines that are down ---------------------------------------------------------------------

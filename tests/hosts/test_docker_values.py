@@ -7,6 +7,7 @@ import subprocess
 from dataclasses import replace
 
 import pytest
+from rightsizer.accelerators import Accelerator
 from rightsizer.containers import Container
 from rightsizer.errors import Reason
 from rightsizer.hosts.docker.endings import ending_of, hint, of_refused_start
@@ -104,6 +105,47 @@ def test_a_model_is_mounted_read_only_from_a_folder_or_a_volume():
 def test_a_port_is_published_only_where_it_is_told_to():
     bound = request(publish_on="127.0.0.1")["HostConfig"]["PortBindings"]
     assert bound == {"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": ""}]}
+
+
+GPUS = (Accelerator("nvidia", "GPU-a"), Accelerator("nvidia", "GPU-b"))
+CHIPS = (
+    Accelerator("neuron", "/dev/neuron1", cores=(4, 5, 6, 7)),
+    Accelerator("neuron", "/dev/neuron3"),
+)
+
+
+def with_accelerators(*found: Accelerator, **environment: str) -> dict:
+    container = Container("mine:1", "sha256:1", None, 8080, LEAST)
+    placement = replace(PLACEMENT, accelerators=found)
+    where = {"network": "n", "model": None, "publish_on": None}
+    return create_request(container, placement, environment, {}, **where)
+
+
+def test_gpus_are_asked_for_by_their_uuids():
+    [asked] = with_accelerators(*GPUS)["HostConfig"]["DeviceRequests"]
+    assert asked == {
+        "Driver": "nvidia",
+        "Count": 0,  # the engine takes a count or ids
+        "DeviceIDs": ["GPU-a", "GPU-b"],
+        "Capabilities": [["gpu"]],
+    }
+
+
+def test_neuron_chips_are_device_nodes_and_their_cores_have_the_machines_numbers():
+    body = with_accelerators(*CHIPS)
+    assert [device["PathOnHost"] for device in body["HostConfig"]["Devices"]] == [
+        "/dev/neuron1",
+        "/dev/neuron3",
+    ]
+    assert body["Env"] == ["NEURON_RT_VISIBLE_CORES=4,5,6,7"]
+    assert body["HostConfig"]["DeviceRequests"] == []
+    own = with_accelerators(*CHIPS, NEURON_RT_VISIBLE_CORES="4")
+    assert own["Env"] == ["NEURON_RT_VISIBLE_CORES=4"]
+
+
+def test_without_accelerators_none_is_asked_for():
+    host = request()["HostConfig"]
+    assert (host["DeviceRequests"], host["Devices"]) == ([], [])
 
 
 # -- owners ------------------------------------------------------------------------------------
@@ -228,6 +270,12 @@ def test_a_program_that_could_not_begin_is_told_by_what_init_says(code, printed,
 def test_what_a_server_prints_under_confinement_names_the_key_that_relaxes_it(printed, key):
     assert (f"server.container.{key}" if key else "") in hint(printed)
     assert bool(hint(printed)) is bool(key)
+
+
+def test_an_engine_without_the_toolkit_is_told_what_it_lacks():
+    assert "install it" in hint(
+        'could not select device driver "nvidia" with capabilities: [[gpu]]'
+    )
 
 
 # -- readings ----------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from rightsizer.errors import EnvironmentFault
-from rightsizer.hosts.lease import lease, leased_cpus, runtime_dir
+from rightsizer.hosts.lease import lease, leased_accelerators, leased_cpus, runtime_dir
 
 HOLD = """
 import sys
@@ -135,3 +135,16 @@ def test_a_lease_of_another_process_ends_when_it_is_killed(folder):
     assert leased_cpus(folder) == {}
     with lease([3, 5], "mine", folder):
         pass
+
+
+def test_accelerators_are_leased_beside_cpus_and_listed_by_their_ids(folder):
+    chip, gpu = "/dev/neuron0", "MIG-GPU-5d5ba0d6/1/0"
+    with lease([0], "job a", folder, accelerators=[gpu, chip]):
+        assert set(leased_accelerators(folder)) == {chip, gpu}
+        assert set(leased_cpus(folder)) == {0}
+        with (
+            pytest.raises(EnvironmentFault, match="accelerator /dev/neuron0 is leased to job a"),
+            lease([1], "job b", folder, accelerators=[chip]),
+        ):
+            raise AssertionError("two jobs have it")
+    assert leased_accelerators(folder) == {}

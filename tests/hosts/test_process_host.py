@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import httpx
 import psutil
 import pytest
+from rightsizer.accelerators import Accelerator
 from rightsizer.errors import EnvironmentFault, Reason, TrialFailed, TrialInterrupted
 from rightsizer.hosts import process
 from rightsizer.hosts.process import ProcessHost
@@ -38,6 +39,7 @@ pytestmark = pytest.mark.server
 def _nothing_left(tmp_path, monkeypatch):
     """A stubborn server need not cost 5 s; and after every test none of its processes is left."""
     monkeypatch.setattr(process, "STOP_GRACE_S", 0.5)
+    monkeypatch.setattr(process, "GPU_DRIVER", tmp_path / "no driver")
     yield
     assert of_folder(tmp_path) == []
 
@@ -110,6 +112,33 @@ def test_its_variables_are_path_home_lang_tmpdir_and_its_own_and_nothing_else(
         found = get(server, "/environ")
     found.pop("LC_CTYPE", None)  # Python's own, where LANG is C
     assert found == {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "TMPDIR": "/tmp", **own}
+
+
+GPUS = (Accelerator("nvidia", "GPU-a"), Accelerator("nvidia", "GPU-b"))
+CHIP = (Accelerator("neuron", "/dev/neuron1", cores=(4, 5)),)
+
+
+@pytest.mark.parametrize(
+    ("accelerators", "driver", "own", "seen"),
+    [
+        (GPUS, True, {}, ("GPU-a,GPU-b", None)),
+        (CHIP, False, {}, (None, "4,5")),
+        # a server of several processes gives each its part, and may say so itself
+        (CHIP, False, {"NEURON_RT_VISIBLE_CORES": "4"}, (None, "4")),
+        # a type without any must not find the machine's
+        ((), True, {}, ("", None)),
+        ((), False, {}, (None, None)),
+    ],
+)
+def test_a_server_is_told_its_accelerators_and_sees_no_others(
+    start, tmp_path, monkeypatch, accelerators, driver, own, seen
+):
+    monkeypatch.setattr(process, "GPU_DRIVER", tmp_path if driver else tmp_path / "none")
+    cpus = ((SERVER_CPU,), (GENERATOR_CPU,))
+    placement = Placement(*cpus, "native", 1 << 33, accelerators=accelerators)
+    with start(placement=placement, environment={**own, "PIDS": str(tmp_path / "pids")}) as server:
+        found = httpx.get(server.endpoint.url + "/environ", trust_env=False).json()
+    assert (found.get("CUDA_VISIBLE_DEVICES"), found.get("NEURON_RT_VISIBLE_CORES")) == seen
 
 
 def test_what_the_engine_has_not_is_not_made_up(start, monkeypatch):

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from rightsizer.accelerators import Accelerator
 from rightsizer.catalog import InstanceType
 from rightsizer.inventory import THIS_MACHINE
 from rightsizer.plan import Candidate, Plan, PlannedTrial, Refusal
@@ -145,3 +146,12 @@ def test_types_that_are_measured_as_one_are_told_in_the_plan():
     said = plan_table(plan, SPEC, None)
     assert "Measured once" in said
     assert "stands for ml.twin.large too" in said
+
+
+def test_the_accelerators_of_a_type_are_in_the_plan_with_the_word_that_none_was_tried():
+    gpu = Accelerator("nvidia", "GPU-1", "Tesla T4", 15 << 30)
+    placement = replace(PLACEMENT, accelerators=(gpu,))
+    trial = replace(PLAN.trials[0], placement=placement)
+    text = plan_table(replace(PLAN, trials=(trial,)), SPEC, None)
+    assert "\nAccelerators:\n  local.1cpu: 1 x Tesla T4 (15 GiB)\n  untried: no GPU" in text
+    assert "untried" not in plan_table(PLAN, SPEC, None)

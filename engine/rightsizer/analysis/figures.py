@@ -85,6 +85,8 @@ class StepFigures:
     """Open: how many requests weigh as one independent one in that share."""
     warm_up_cut_s: float = 0.0
     """Cut off beyond the planned warm-up, as the latencies showed it to be; not in `window_s`."""
+    accelerator_utilization_percent: float | None = None
+    """0..100, the mean of the instance's accelerators; None where nobody tells."""
     unloaded_ms: tuple[float, ...] = ()
     """Of a closed step of one user: its latencies, or evenly spaced quantiles of them."""
 
@@ -135,3 +137,4 @@ class TrialFigures:
     limit_detail: str
     """Why there is no maximum; empty when there is one."""
     doubts: tuple[Doubt, ...] = ()
+    accelerator_utilization_percent: float | None = None

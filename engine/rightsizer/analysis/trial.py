@@ -102,6 +102,9 @@ def judge_trial(
         curve=_curve(steps),
         limit_detail="" if best is not None else _why_no_maximum(steps, limit, found),
         doubts=tuple(found),
+        accelerator_utilization_percent=None
+        if best is None
+        else best.accelerator_utilization_percent,
     )
 
 

@@ -41,3 +41,14 @@ def memory_percent(
         if before.t_ns < window.end_ns and reading.t_ns >= window.begin_ns
     ]
     return min(100.0, 100.0 * max(seen) / memory_bytes) if seen and memory_bytes > 0 else None
+
+
+def accelerator_percent(usage: Sequence[Usage], windows: Sequence[Window]) -> float | None:
+    """Mean of the readings in the windows, 0..100."""
+    seen = [
+        reading.accelerator_ratio
+        for reading in usage
+        for window in windows
+        if reading.accelerator_ratio is not None and window.begin_ns <= reading.t_ns < window.end_ns
+    ]
+    return 100.0 * sum(seen) / len(seen) if seen else None

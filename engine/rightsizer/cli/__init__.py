@@ -12,6 +12,7 @@ import typer
 
 from rightsizer.cli import (
     gc,
+    hosts,
     instance_types,
     listing,
     measure,
@@ -43,6 +44,7 @@ app.command("show")(show.show)
 app.command("resume")(resume.resume)
 app.command("stop")(stop.stop)
 app.command("gc")(gc.gc)
+app.command("hosts")(hosts.hosts)
 app.command("instance-types")(instance_types.instance_types)
 app.command("selftest")(selftest.selftest)
 

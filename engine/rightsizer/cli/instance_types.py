@@ -21,13 +21,17 @@ def instance_types(
     """Print the instance types and prices that the engine knows."""
     from dataclasses import asdict
 
-    from rightsizer.catalog import MachineSize, load_catalog
+    from rightsizer.catalog import load_catalog
+    from rightsizer.hosts.accelerator_probe import with_accelerators
     from rightsizer.hosts.probe import this_machine
     from rightsizer.report.plan_text import instance_types_table
 
-    machine = this_machine()
-    catalog = load_catalog(MachineSize(machine.cpu_count, machine.memory_bytes), prices)
-    local = [catalog.find(f"local.{n}cpu") for n in range(1, len(machine.cpus) + 1)]
+    machine = with_accelerators(this_machine(), {})
+    catalog = load_catalog(machine.size, prices)
+    names = [f"local.{n}cpu" for n in range(1, len(machine.cpus) + 1)]
+    names += ["local.gpu"] if machine.size.gpus else []
+    names += ["local.neuron"] if machine.size.neuron_devices else []
+    local = [catalog.find(name) for name in names]
     rows = [row for row in local if row is not None]
     rows += [row for row in catalog.rows() if not row.is_local]
     priced = [(row, catalog.price(row)) for row in rows]

@@ -74,6 +74,10 @@ class Usage:
     """Time in which a CPU quota held it up, since it started; None where the host cannot tell."""
     throttled_periods: int = 0
     """How many of a container's scheduling periods that was in part of, since it started."""
+    accelerator_ratio: float | None = None
+    """How busy its accelerators were of late, 0..1; None where nobody tells."""
+    accelerator_bytes: int | None = None
+    """Their memory in use, by whoever."""
 
 
 class Owner(Protocol):

@@ -1,4 +1,4 @@
-"""CPU leases by lock files: two jobs of a user on one machine never share a CPU.
+"""Leases by lock files: two jobs of a user on one machine share no CPU and no accelerator.
 
 The kernel drops a lock when its holder dies, so a lease cannot be left behind.
 """
@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 from rightsizer.errors import EnvironmentFault
 
@@ -36,31 +37,50 @@ def runtime_dir() -> Path:
 
 def leased_cpus(folder: Path | None = None) -> dict[int, str]:
     """CPUs whose lease is held by a living process, each with its owner's own words."""
+    held = _held("cpu-", folder)
+    return dict(sorted((int(cpu), owner) for cpu, owner in held.items() if cpu.isdecimal()))
+
+
+def leased_accelerators(folder: Path | None = None) -> dict[str, str]:
+    """The same of accelerators, by their ids."""
+    return {unquote(name): owner for name, owner in _held("accelerator-", folder).items()}
+
+
+def _held(kind: str, folder: Path | None) -> dict[str, str]:
     found = {}
-    for path in (folder or runtime_dir()).glob("cpu-*.lock"):
-        with contextlib.suppress(OSError, ValueError), path.open("rb") as file:
-            cpu = int(path.stem.removeprefix("cpu-"))
+    for path in (folder or runtime_dir()).glob(f"{kind}*.lock"):
+        with contextlib.suppress(OSError), path.open("rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except OSError:
-                found[cpu] = file.read(MAX_OWNER_BYTES).decode("utf-8", "replace").strip()
-    return dict(sorted(found.items()))
+                owner = file.read(MAX_OWNER_BYTES).decode("utf-8", "replace").strip()
+                found[path.stem.removeprefix(kind)] = owner
+    return found
 
 
 @contextmanager
-def lease(cpus: Sequence[int], owner: str, folder: Path | None = None) -> Iterator[None]:
-    """Hold CPUs, all or none. `owner` is what others are told: `job resnet50-1a2b3c4d`.
+def lease(
+    cpus: Sequence[int],
+    owner: str,
+    folder: Path | None = None,
+    *,
+    accelerators: Sequence[str] = (),
+) -> Iterator[None]:
+    """Hold CPUs and accelerators, all or none. `owner` is what others are told: `job demo-1a2b`.
 
     Raises:
         EnvironmentFault: one is held by another job, which the message names.
     """
     folder = folder or runtime_dir()
     with contextlib.ExitStack() as held:
-        if cpus:
+        if cpus or accelerators:
             _own_folder(folder)
         # Everybody takes them in the same order.
         for cpu in sorted(set(cpus)):
-            held.enter_context(_hold(folder / f"cpu-{cpu}.lock", cpu, owner))
+            held.enter_context(_hold(folder / f"cpu-{cpu}.lock", f"CPU {cpu}", owner))
+        for id in sorted(set(accelerators)):
+            path = folder / f"accelerator-{quote(id, safe='')}.lock"
+            held.enter_context(_hold(path, f"accelerator {id}", owner))
         yield
 
 
@@ -76,14 +96,14 @@ def _own_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _hold(path: Path, cpu: int, owner: str) -> Iterator[None]:
+def _hold(path: Path, what: str, owner: str) -> Iterator[None]:
     try:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         descriptor = os.open(path, flags, 0o600)
     except OSError as error:
         raise _unusable(path, error.strerror or str(error)) from None
     try:
-        _lock(descriptor, cpu)
+        _lock(descriptor, what)
         with contextlib.suppress(OSError):  # on a full disk the lease has no name, but holds
             os.ftruncate(descriptor, 0)
             text = f"{owner} (process {os.getpid()})"
@@ -93,7 +113,7 @@ def _hold(path: Path, cpu: int, owner: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _lock(descriptor: int, cpu: int) -> None:
+def _lock(descriptor: int, what: str) -> None:
     deadline_s = time.monotonic() + LOOKERS_S
     while True:
         try:
@@ -104,9 +124,9 @@ def _lock(descriptor: int, cpu: int) -> None:
                 break
         time.sleep(RETRY_S)
     text = os.pread(descriptor, MAX_OWNER_BYTES, 0).decode("utf-8", "replace")
-    what = f"CPU {cpu} is leased to {text or 'another job'}"
+    said = f"{what} is leased to {text or 'another job'}"
     todo = "wait for it to end, or start this job on other CPUs with taskset"
-    raise EnvironmentFault(what, "jobs never share CPUs", todo)
+    raise EnvironmentFault(said, "jobs never share CPUs and accelerators", todo)
 
 
 def _unusable(path: Path, why: str) -> EnvironmentFault:

@@ -7,8 +7,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
+from rightsizer.accelerators import visible
 from rightsizer.errors import Reason, TrialFailed
+from rightsizer.hosts.accelerator_watch import AcceleratorWatch, accelerator_watch
 from rightsizer.hosts.base import Endpoint, Launch, Usage
 from rightsizer.hosts.guardian import SERVER
 from rightsizer.hosts.hooks import hooks
@@ -22,6 +25,7 @@ from rightsizer.placeholders import fill, names_in
 
 PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR")
 STOP_GRACE_S = 5.0
+GPU_DRIVER = Path("/dev/nvidiactl")
 
 
 class ProcessHost:
@@ -45,16 +49,21 @@ class ProcessHost:
     ) -> Iterator[ProcessServer]:
         """See `hosts.base.Host`."""
         launch.trial_dir.mkdir(parents=True, exist_ok=True)
-        environment = _environment(launch.environment)
-        with GuardedOwner(launch.placement.generator_cpus, launch.secrets) as owner:
+        environment = _environment(launch)
+        with (
+            GuardedOwner(launch.placement.generator_cpus, launch.secrets) as owner,
+            accelerator_watch(owner, launch) as accelerators,
+        ):
             if launch.url is not None:
                 with hooks(owner, launch, environment, tick):
-                    server = ProcessServer(owner, launch, launch.url.rstrip("/"), None)
+                    server = ProcessServer(
+                        owner, launch, launch.url.rstrip("/"), None, accelerators
+                    )
                     server.wait_ready(tick)
                     yield server
                 return
             try:
-                server = _start_server(owner, launch, environment)
+                server = _start_server(owner, launch, environment, accelerators)
                 server.wait_ready(tick)
                 yield server
             finally:
@@ -64,9 +73,17 @@ class ProcessHost:
 class ProcessServer:
     """A running server; see `hosts.base.Server`."""
 
-    def __init__(self, owner: GuardedOwner, launch: Launch, url: str, port: int | None) -> None:
+    def __init__(
+        self,
+        owner: GuardedOwner,
+        launch: Launch,
+        url: str,
+        port: int | None,
+        accelerators: AcceleratorWatch,
+    ) -> None:
         """`port` is where its own processes must listen; None: it is not ours."""
         self._owner, self._launch, self._port = owner, launch, port
+        self._accelerators = accelerators
         self._endpoint = Endpoint(url, launch.tls)
         self._begin_s = time.monotonic()
         self.ready_s = 0.0
@@ -83,7 +100,7 @@ class ProcessServer:
 
     def usage(self) -> Sequence[Usage]:
         """Readings of the server's process tree; none of a server at a URL."""
-        return self._owner.usage()
+        return self._accelerators.beside(self._owner.usage())
 
     def log_tail(self, lines: int = 20) -> str:
         """The last lines it printed."""
@@ -121,13 +138,18 @@ class ProcessServer:
             raise TrialFailed(reason, f"{what}: {ended}", self.log_tail())
 
 
-def _environment(own: Mapping[str, str]) -> dict[str, str]:
+def _environment(launch: Launch) -> dict[str, str]:
     passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    return {**passed, **own}
+    # On a machine with GPUs a server of a type without any must not find them.
+    hidden = {"CUDA_VISIBLE_DEVICES": ""} if GPU_DRIVER.exists() and launch.url is None else {}
+    return {**passed, **hidden, **visible(launch.placement.accelerators), **launch.environment}
 
 
 def _start_server(
-    owner: GuardedOwner, launch: Launch, environment: Mapping[str, str]
+    owner: GuardedOwner,
+    launch: Launch,
+    environment: Mapping[str, str],
+    accelerators: AcceleratorWatch,
 ) -> ProcessServer:
     assert launch.command is not None
     port = _port(launch.command, launch.port)
@@ -137,7 +159,7 @@ def _start_server(
         "model_dir": str(launch.model_dir or ""),
     }
     argv = [fill(word, values) for word in launch.command]
-    server = ProcessServer(owner, launch, f"http://{LOOPBACK}:{port}", port)
+    server = ProcessServer(owner, launch, f"http://{LOOPBACK}:{port}", port, accelerators)
     try:
         owner.spawn(
             SERVER,

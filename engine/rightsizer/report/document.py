@@ -134,6 +134,7 @@ def _planned(trial: PlannedTrial, candidate: Candidate) -> dict[str, Any]:
         "image": None if trial.container is None else trial.container.image,
         "image_id": None if trial.container is None else trial.container.image_id,
         "relaxed": list(placement.relaxed),
+        "accelerators": plain(placement.accelerators),
     }
 
 
@@ -144,7 +145,7 @@ def _refused(refusal: Refusal) -> dict[str, Any]:
         "runnable": False,
         "why_not": refusal.why,
         **dict.fromkeys((*absent, "co_located", "shared_core", "memory_bytes")),
-        **dict.fromkeys(("image", "image_id", "relaxed")),
+        **dict.fromkeys(("image", "image_id", "relaxed", "accelerators")),
     }
 
 

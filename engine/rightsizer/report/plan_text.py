@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rightsizer.accelerators import UNTRIED, described
 from rightsizer.catalog import InstanceType
 from rightsizer.inventory import format_cpus
 from rightsizer.plan import Candidate, Plan, PlannedTrial
@@ -95,6 +96,13 @@ def _sections(plan: Plan, spec: JobSpec) -> list[Section]:
     ]
     relaxed = dict.fromkeys(what for t in plan.trials for what in t.placement.relaxed)
     groups = [t for t in plan.trials if t.twins]
+    equipped = {
+        trial.candidate.instance_type: described(trial.placement.accelerators)
+        for trial in plan.trials
+        if trial.placement.accelerators
+    }
+    accelerators = [Entry(kind, what) for kind, what in equipped.items()]
+    accelerators += [Entry("untried", UNTRIED)] if equipped else []
     allowed_s = spec.limits.duration_s
     late = Entry(
         "limits.duration_s",
@@ -105,6 +113,7 @@ def _sections(plan: Plan, spec: JobSpec) -> list[Section]:
         *([Section("Cannot run", refused)] if refused else []),
         *([Section("Measured once", tuple(map(_group, groups)))] if groups else []),
         *([Section("Containers may", tuple(_relaxation(r) for r in relaxed))] if relaxed else []),
+        *([Section("Accelerators", tuple(accelerators))] if accelerators else []),
         *([Section("Too long", (late,))] if plan.expected_s > allowed_s else []),
         Section(
             "Each trial", (Entry("traffic", _traffic(plan, spec)), *_wanted(spec), *co_located)

@@ -14,7 +14,7 @@ from rightsizer import events
 from rightsizer.calibration.claims import claims
 from rightsizer.calibration.figures import Figures, Noise
 from rightsizer.calibration.judging import Check, judged, not_run
-from rightsizer.catalog import MachineSize, load_catalog
+from rightsizer.catalog import load_catalog
 from rightsizer.errors import EnvironmentFault, StoreError, TrialEnded, TrialStopped
 from rightsizer.hosts.affinity import kept_to
 from rightsizer.hosts.lease import lease, leased_cpus
@@ -145,7 +145,7 @@ def _run(planned: Sequence[Planned], extent: Extent, bench: Bench, say: OnEvent)
 
 def _placement(machine: Machine) -> Placement:
     """The generator's core and one CPU for the servers, apart from those that jobs hold."""
-    catalog = load_catalog(MachineSize(machine.cpu_count, machine.memory_bytes))
+    catalog = load_catalog(machine.size)
     kind = catalog.find(INSTANCE_TYPE)
     assert kind is not None
     try:

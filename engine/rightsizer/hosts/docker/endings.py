@@ -9,6 +9,10 @@ from rightsizer.errors import Reason
 KILLED = 137
 """128 and SIGKILL, as the engine reports it."""
 CANNOT_RUN = (126, 127)
+NO_TOOLKIT = (
+    "that host lacks the NVIDIA container toolkit; install it, then "
+    "`nvidia-ctk runtime configure --runtime=docker` and restart Docker"
+)
 ANOTHER_PROCESSOR = "its program is for another processor, or is none"
 NO_PROGRAM = {
     "exec format error": ANOTHER_PROCESSOR,
@@ -68,6 +72,8 @@ def ending_of(
 def hint(text: str) -> str:
     """What would let a server that printed this start; empty where nothing is known."""
     lowered = text.lower()
+    if "could not select device driver" in lowered:
+        return NO_TOOLKIT
     found = next((key for sign, key in HINTS if sign in lowered), "")
     return f"the job file can allow more: {found}" if found else ""
 

@@ -120,6 +120,10 @@ class Engine:
         """What the engine and its machine are."""
         return dict(self._call(self._api.info))
 
+    def ping(self) -> None:
+        """Have it answer, and do nothing."""
+        self._call(self._api.ping)
+
     def image(self, name: str) -> Document:
         """An image; raises Missing. Nothing is pulled."""
         return dict(self._call(self._api.inspect_image, name))

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from rightsizer.addresses import is_far
 from rightsizer.containers import Container
 from rightsizer.errors import EnvironmentFault, Reason, TrialFailed, TrialInterrupted
+from rightsizer.hosts.accelerator_watch import accelerator_watch
 from rightsizer.hosts.base import Launch
 from rightsizer.hosts.docker.endings import of_refused_start
 from rightsizer.hosts.docker.engine import Engine, EngineGone, Missing, Refused, tls_of
@@ -73,6 +74,7 @@ class DockerHost:
         run = f"rightsizer-{launch.trial_id}-{secrets.token_hex(4)}"
         with (
             GuardedOwner(launch.placement.generator_cpus, launch.secrets) as owner,
+            accelerator_watch(owner, launch) as accelerators,
             self._connected() as engine,
         ):
             owner.on_loss(reaper_command(self._address, run, self._tls), _reaper_environment())
@@ -82,7 +84,7 @@ class DockerHost:
                 with _told():
                     self._sweep(engine)
                     container = self._create(engine, launch, run)
-                    server = DockerServer(owner, engine, launch, container)
+                    server = DockerServer(owner, engine, launch, container, accelerators)
                     server.watch()
                     _begin(server)
                     server.locate(run, published=self._spec.publish)

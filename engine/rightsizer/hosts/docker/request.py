@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rightsizer.accelerators import Accelerator, cores
 from rightsizer.containers import MODEL_DIR, Container
 from rightsizer.inventory import Placement, format_cpus
 from rightsizer.units import BYTES_PER_MIB
@@ -41,13 +42,17 @@ def create_request(
     return {
         "Image": container.image_id,
         "Cmd": None if container.command is None else list(container.command),
-        "Env": [f"{name}={value}" for name, value in environment.items()],
+        "Env": [
+            f"{name}={value}"
+            for name, value in {**cores(placement.accelerators), **environment}.items()
+        ],
         "User": container.settings.user or "",
         "Labels": dict(labels),
         "ExposedPorts": {f"{container.port}/tcp": {}},
         "Healthcheck": {"Test": ["NONE"]},  # ours is the protocol's; its would cost CPU
         "HostConfig": {
             **_limits(container, placement),
+            **_devices(placement.accelerators),
             **_privileges(container),
             **_network(container, network, publish_on),
             "Mounts": [] if model is None else [_mount(model)],
@@ -85,6 +90,21 @@ def _limits(container: Container, placement: Placement) -> dict[str, Any]:
         "Ulimits": [
             {"Name": "nofile", "Soft": settings.open_files, "Hard": settings.open_files},
             {"Name": "core", "Soft": 0, "Hard": 0},
+        ],
+    }
+
+
+def _devices(accelerators: Sequence[Accelerator]) -> dict[str, Any]:
+    """GPUs by UUID, for indices differ from tool to tool; chips by their device nodes."""
+    gpus = [found.id for found in accelerators if found.maker == "nvidia"]
+    asked = {"Driver": "nvidia", "Count": 0, "DeviceIDs": gpus, "Capabilities": [["gpu"]]}
+    return {
+        "DeviceRequests": [asked] if gpus else [],
+        "Devices": [
+            # Made nowhere: without the right to make device nodes it needs no "m".
+            {"PathOnHost": found.id, "PathInContainer": found.id, "CgroupPermissions": "rw"}
+            for found in accelerators
+            if found.maker == "neuron"
         ],
     }
 

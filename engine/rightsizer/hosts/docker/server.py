@@ -9,6 +9,7 @@ from typing import Any
 
 from rightsizer.addresses import host_name, is_far
 from rightsizer.errors import Reason, TrialFailed, TrialInterrupted
+from rightsizer.hosts.accelerator_watch import AcceleratorWatch
 from rightsizer.hosts.base import Endpoint, Launch, Usage
 from rightsizer.hosts.docker.endings import KILLED, ending_of
 from rightsizer.hosts.docker.engine import Engine, EngineGone, Missing, Refused
@@ -28,9 +29,16 @@ ADDRESS_S = 5.0
 class DockerServer:
     """A container that is to become ready; see `hosts.base.Server`."""
 
-    def __init__(self, owner: GuardedOwner, engine: Engine, launch: Launch, container: str) -> None:
+    def __init__(
+        self,
+        owner: GuardedOwner,
+        engine: Engine,
+        launch: Launch,
+        container: str,
+        accelerators: AcceleratorWatch,
+    ) -> None:
         self._owner, self._engine, self._launch = owner, engine, launch
-        self._container = container
+        self._container, self._accelerators = container, accelerators
         self._watch: Watch | None = None
         self._endpoint = Endpoint("")
         self._begin_s = time.monotonic()
@@ -48,7 +56,7 @@ class DockerServer:
 
     def usage(self) -> Sequence[Usage]:
         """Readings of the container."""
-        return [] if self._watch is None else self._watch.usage()
+        return [] if self._watch is None else self._accelerators.beside(self._watch.usage())
 
     def log_tail(self, lines: int = 20) -> str:
         """The last lines it printed; none where the engine cannot tell any more."""

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from rightsizer.addresses import DEFAULT_ADDRESS, address_problem
+from rightsizer.addresses import DEFAULT_ADDRESS, address_problem, host_name, is_far
 from rightsizer.containers import EngineFacts, ImageFacts
 from rightsizer.hosts.docker.engine import Engine, EngineGone, Missing, Refused, tls_of
+from rightsizer.hosts.docker.reach import ssh_problem, tls_problem
 from rightsizer.hosts.docker.transfer import content_of
 from rightsizer.inventory import HostSpec, TlsFiles
+
+TRIES = 3
+CONNECT_S = 5.0
+SSH_PORT = 22
+NVIDIA_RUNTIME = "nvidia"
 
 
 def resolved(host: HostSpec, base_dir: Path) -> HostSpec:
@@ -33,19 +44,66 @@ def survey(host: HostSpec, images: Sequence[str]) -> EngineFacts:
     wrong = address_problem(host.address, host.tls is not None)
     if wrong is not None:  # a hosts file's address was looked at before: this is the environment's
         return EngineFacts(host.address, fault=f"DOCKER_HOST {host.address}: {wrong[1]}")
+    tls = tls_of(host)
+    unreachable = None if tls is None else tls_problem(tls)
+    if host.address.startswith("ssh:"):
+        unreachable = ssh_problem(host.address)
+    if unreachable is not None:
+        return EngineFacts(host.address, fault=f"host {host.name}: {unreachable}")
     try:
-        with Engine(host.address, tls_of(host)) as engine:
-            info = engine.info()
-            return EngineFacts(
-                address=host.address,
-                cpu_count=int(info["NCPU"]),
-                memory_bytes=int(info["MemTotal"]),
-                architecture=str(info["Architecture"]),
-                images={name: facts for name in images if (facts := _image(engine, name))},
-            )
+        with Engine(host.address, tls) as engine:
+            found = {name: facts for name in images if (facts := _image(engine, name))}
+            return replace(_engine(engine), images=found)
     except (EngineGone, Refused) as error:
         todo = "start Docker there, or mend the address in the hosts file"
         return EngineFacts(host.address, fault=f"host {host.name}: {error}; {todo}")
+
+
+def _engine(engine: Engine) -> EngineFacts:
+    begin_s = time.time()
+    info = engine.info()
+    end_s = time.time()
+    told_s = datetime.fromisoformat(str(info["SystemTime"])).timestamp()
+    return EngineFacts(
+        address=engine.address,
+        cpu_count=int(info["NCPU"]),
+        memory_bytes=int(info["MemTotal"]),
+        architecture=str(info["Architecture"]),
+        version=str(info["ServerVersion"]),
+        system=f"{info['OperatingSystem']}, cgroup v{info.get('CgroupVersion', '1')}",
+        gives_gpus=NVIDIA_RUNTIME in (info.get("Runtimes") or {}),
+        round_trip_s=network_round_trip_s(engine.address) or _shortest_s(engine.ping),
+        clock_offset_s=told_s - (begin_s + end_s) / 2,
+        clock_error_s=(end_s - begin_s) / 2,
+    )
+
+
+def network_round_trip_s(address: str) -> float | None:
+    """To a far engine's machine and back; None where that is not known.
+
+    A connection that is made takes one. A call over ssh takes a login, too.
+    """
+    if not is_far(address):
+        return None
+    parts = urlsplit(address)
+    place = (host_name(address), parts.port or SSH_PORT)
+
+    def connect() -> None:
+        socket.create_connection(place, CONNECT_S).close()
+
+    try:
+        return _shortest_s(connect)
+    except OSError:  # only ssh knows the way there
+        return None
+
+
+def _shortest_s(call: Callable[[], None]) -> float:
+    took_s = []
+    for _ in range(TRIES):
+        begin_s = time.monotonic()
+        call()
+        took_s.append(time.monotonic() - begin_s)
+    return min(took_s)
 
 
 def _image(engine: Engine, name: str) -> ImageFacts | None:
