@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from rightsizer.accelerators import Accelerator
 from rightsizer.assignment import next_start
 from rightsizer.inventory import HostSpec, Placement
 from rightsizer.plan import Candidate, PlannedTrial
@@ -48,6 +49,16 @@ def test_a_trial_that_must_wait_lets_the_next_go_first():
 
 def test_hosts_that_share_cpus_here_take_turns():
     assert next_start([on("two", ("b", A))], [on("one", ("a", A))]) is None
+
+
+def test_hosts_that_share_an_accelerator_here_take_turns():
+    def with_gpu(trial: PlannedTrial) -> PlannedTrial:
+        gpu = Accelerator("nvidia", "GPU-1", "Tesla T4", 15 << 30)
+        return replace(trial, placement=replace(trial.placement, accelerators=(gpu,)))
+
+    running = with_gpu(on("one", ("a", A)))
+    assert next_start([with_gpu(on("two", ("b", B)))], [running]) is None
+    assert started(next_start([on("two", ("b", B))], [running])) == ("two", "b")
 
 
 def test_a_lost_host_is_passed_over():
