@@ -51,14 +51,15 @@ def test_hosts_that_share_cpus_here_take_turns():
     assert next_start([on("two", ("b", A))], [on("one", ("a", A))]) is None
 
 
-def test_hosts_that_share_an_accelerator_here_take_turns():
-    def with_gpu(trial: PlannedTrial) -> PlannedTrial:
-        gpu = Accelerator("nvidia", "GPU-1", "Tesla T4", 15 << 30)
-        return replace(trial, placement=replace(trial.placement, accelerators=(gpu,)))
+def test_hosts_that_share_an_accelerator_here_take_turns_and_far_ones_have_their_own():
+    def with_gpu(trial: PlannedTrial, far: bool = False) -> PlannedTrial:
+        gpu = (Accelerator("nvidia", "GPU-1"),)
+        return replace(trial, placement=replace(trial.placement, accelerators=gpu, far=far))
 
-    running = with_gpu(on("one", ("a", A)))
-    assert next_start([with_gpu(on("two", ("b", B)))], [running]) is None
-    assert started(next_start([on("two", ("b", B))], [running])) == ("two", "b")
+    running, waiting = on("one", ("a", A)), on("two", ("b", B))
+    assert next_start([with_gpu(waiting)], [with_gpu(running)]) is None
+    assert started(next_start([waiting], [with_gpu(running)])) == ("two", "b")
+    assert started(next_start([with_gpu(waiting, far=True)], [with_gpu(running)])) == ("two", "b")
 
 
 def test_a_lost_host_is_passed_over():

@@ -14,8 +14,8 @@ def next_start(
 ) -> PlannedTrial | None:
     """The first trial that a host is free for, as it would run there; None: all must wait.
 
-    A host runs one trial at a time, and a CPU or accelerator of this machine serves one: of two
-    hosts that share some here, such as the CPUs of their generators, one waits for the other.
+    A host runs one trial at a time, and a CPU or an accelerator of this machine serves one: of two
+    hosts that share CPUs here, such as those of their generators, one waits for the other.
 
     Args:
         waiting: trials in the order in which they are to start.
@@ -23,13 +23,13 @@ def next_start(
         lost: names of hosts that do not answer.
     """
     names = {trial.host.name for trial in running} | set(lost)
-    cpus = frozenset().union(*(trial.placement.cpus for trial in running))
-    accelerators = frozenset().union(*(trial.placement.own_accelerators for trial in running))
+    taken = frozenset[int | str]().union(*map(_of_this_machine, running))
     for trial in waiting:
         for option in trial.options:
-            placement = option.placement
-            free = cpus.isdisjoint(placement.cpus)
-            free = free and accelerators.isdisjoint(placement.own_accelerators)
-            if free and option.host.name not in names:
+            if option.host.name not in names and taken.isdisjoint(_of_this_machine(option)):
                 return option
     return None
+
+
+def _of_this_machine(trial: PlannedTrial) -> frozenset[int | str]:
+    return frozenset[int | str](trial.placement.cpus) | trial.placement.own_accelerators

@@ -119,7 +119,7 @@ class Plan:
     @property
     def accelerators(self) -> frozenset[str]:
         """Ids of all accelerators that the job will use on this machine."""
-        return frozenset().union(*(option.placement.own_accelerators for option in self.options))
+        return frozenset().union(*(trial.placement.own_accelerators for trial in self.options))
 
 
 def expand(candidates: Sequence[CandidateSpec]) -> tuple[Candidate, ...]:

@@ -77,15 +77,15 @@ class Relay:
         far = socket.socket(socket.AF_UNIX)
         far.connect(address().removeprefix("unix://"))
         self._ends += [near, far]
-        self._run(self._pump, near, far, lambda data: self._hear(data))
+        self._run(self._pump, near, far, True, lambda data: self._hear(data))
         self._pump(far, near)
 
     def _pump(
         self,
         source: socket.socket,
         sink: socket.socket,
-        hear: Callable[[bytes], None] = lambda data: None,
         end: bool = True,
+        hear: Callable[[bytes], None] = lambda data: None,
     ) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
@@ -161,7 +161,7 @@ class SpoilingRelay(Relay):
         far.connect(address().removeprefix("unix://"))
         far.sendall(head.replace(b"\r\n", b"\r\nConnection: close\r\n", 1) + body)
         # Whoever gave up has closed its end: the engine must get the whole call all the same.
-        self._run(self._pump, near, far, lambda data: None, how is None)
+        self._run(self._pump, near, far, how is None)
         if how is Spoil.LOST:
             far.recv(1)
             near.shutdown(socket.SHUT_RDWR)

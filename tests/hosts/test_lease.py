@@ -138,7 +138,7 @@ def test_a_lease_of_another_process_ends_when_it_is_killed(folder):
 
 
 def test_accelerators_are_leased_beside_cpus_and_listed_by_their_ids(folder):
-    chip, gpu = "/dev/neuron0", "MIG-GPU-5d5ba0d6/1/0"
+    chip, gpu = "/dev/neuron0", "MIG-GPU-11111111/1/0"
     with lease([0], "job a", folder, accelerators=[gpu, chip]):
         assert set(leased_accelerators(folder)) == {chip, gpu}
         assert set(leased_cpus(folder)) == {0}

@@ -27,7 +27,8 @@ from tests.hosts.processes import eventually
 from tests.hosts.tools import put_program
 
 pytestmark = [
-    pytest.mark.docker,
+    # Not `docker`: a machine that must have an engine need not have an sshd.
+    pytest.mark.server,
     # The SDK leaves its ssh processes to the garbage collector.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-T4 = "GPU-4200ccc0-2667-d4cb-9137-f932c716232a"
-A100 = "GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77"
+T4 = "GPU-11111111-aaaa-4bbb-8ccc-000000000001"
+A100 = "GPU-11111111-aaaa-4bbb-8ccc-000000000002"
 SLICES = (
-    "MIG-c6d4f1ef-42e4-5de3-91c7-45d71c87eb3f",
-    "MIG-0c757cd7-e942-5726-a0b8-0e8fb7067135",
+    "MIG-22222222-aaaa-4bbb-8ccc-000000000001",
+    "MIG-22222222-aaaa-4bbb-8ccc-000000000002",
 )
 
 ONE_T4 = (f"GPU 0: Tesla T4 (UUID: {T4})\n", f"{T4}, Tesla T4, 15360, [N/A]\n")

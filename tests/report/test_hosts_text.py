@@ -24,7 +24,7 @@ HERE = HostOffer(
     memory_bytes=32 * BYTES_PER_GIB,
     server_cpus=(1, 2, 3, 5, 6, 7),
     generator_cpus=(0, 4),
-    accelerators=(Accelerator("nvidia", "GPU-4200ccc0", "Tesla T4", 15 * BYTES_PER_GIB),),
+    accelerators=(Accelerator("nvidia", "GPU-11111111", "Tesla T4", 15 * BYTES_PER_GIB),),
     accelerators_missing=("neuron-ls -j printed 'x'; mend the driver, or remove the tool",),
     leased={"CPU 1": "job demo-1a2b3c4d (process 7)"},
     types=(
@@ -86,6 +86,6 @@ def test_the_document_has_every_type_and_is_json():
     assert document["schema"] == "rightsizer/hosts/1"
     here, far, down = json.loads(json.dumps(document))["hosts"]
     assert len(here["types"]) == 9
-    assert here["accelerators"][0]["id"] == "GPU-4200ccc0"
+    assert here["accelerators"][0]["id"] == "GPU-11111111"
     assert (far["cores"], far["clock_offset_s"]) == (None, -2.5)
     assert down["problems"] == ["host down: nobody answers; start Docker"]

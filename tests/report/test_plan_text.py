@@ -140,14 +140,6 @@ def test_a_job_longer_than_its_own_limit_is_said_before_it_runs() -> None:
     assert "would not run" not in plan_table(PLAN, SPEC, None)
 
 
-def test_types_that_are_measured_as_one_are_told_in_the_plan():
-    twin = replace(PLAN.trials[0].candidate, instance_type="ml.twin.large")
-    plan = replace(PLAN, trials=(replace(PLAN.trials[0], twins=(twin,)),))
-    said = plan_table(plan, SPEC, None)
-    assert "Measured once" in said
-    assert "stands for ml.twin.large too" in said
-
-
 def test_the_accelerators_of_a_type_are_in_the_plan_with_the_word_that_none_was_tried():
     gpu = Accelerator("nvidia", "GPU-1", "Tesla T4", 15 << 30)
     placement = replace(PLACEMENT, accelerators=(gpu,))
@@ -155,3 +147,11 @@ def test_the_accelerators_of_a_type_are_in_the_plan_with_the_word_that_none_was_
     text = plan_table(replace(PLAN, trials=(trial,)), SPEC, None)
     assert "\nAccelerators:\n  local.1cpu: 1 x Tesla T4 (15 GiB)\n  untried: no GPU" in text
     assert "untried" not in plan_table(PLAN, SPEC, None)
+
+
+def test_types_that_are_measured_as_one_are_told_in_the_plan():
+    twin = replace(PLAN.trials[0].candidate, instance_type="ml.twin.large")
+    plan = replace(PLAN, trials=(replace(PLAN.trials[0], twins=(twin,)),))
+    said = plan_table(plan, SPEC, None)
+    assert "Measured once" in said
+    assert "stands for ml.twin.large too" in said

@@ -95,7 +95,6 @@ def _sections(plan: Plan, spec: JobSpec) -> list[Section]:
         Entry("co-located", f"{kind} shares a physical core with the generator") for kind in sharing
     ]
     relaxed = dict.fromkeys(what for t in plan.trials for what in t.placement.relaxed)
-    groups = [t for t in plan.trials if t.twins]
     equipped = {
         trial.candidate.instance_type: described(trial.placement.accelerators)
         for trial in plan.trials
@@ -103,6 +102,7 @@ def _sections(plan: Plan, spec: JobSpec) -> list[Section]:
     }
     accelerators = [Entry(kind, what) for kind, what in equipped.items()]
     accelerators += [Entry("untried", UNTRIED)] if equipped else []
+    groups = [t for t in plan.trials if t.twins]
     allowed_s = spec.limits.duration_s
     late = Entry(
         "limits.duration_s",

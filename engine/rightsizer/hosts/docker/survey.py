@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 from rightsizer.addresses import DEFAULT_ADDRESS, address_problem, host_name, is_far
 from rightsizer.containers import EngineFacts, ImageFacts
+from rightsizer.hosts.docker.access import ssh_problem, tls_problem
 from rightsizer.hosts.docker.engine import Engine, EngineGone, Missing, Refused, tls_of
-from rightsizer.hosts.docker.reach import ssh_problem, tls_problem
 from rightsizer.hosts.docker.transfer import content_of
 from rightsizer.inventory import HostSpec, TlsFiles
 
