@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rightsizer.catalog import load_catalog
 from rightsizer.containers import EngineFacts, images_of
+from rightsizer.errors import EnvironmentFault
 from rightsizer.hosts.accelerator_probe import with_accelerators
-from rightsizer.hosts.docker.survey import survey
+from rightsizer.hosts.docker.engine import Engine, EngineGone, Refused, tls_of
+from rightsizer.hosts.docker.survey import resolved, survey
+from rightsizer.hosts.docker.transfer import copy_image
 from rightsizer.hosts.lease import leased_accelerators, leased_cpus
 from rightsizer.hosts.probe import this_machine
 from rightsizer.inventory import THIS_MACHINE, HostSpec
 from rightsizer.offers import HostOffer, offer_of
 from rightsizer.preparation import hosts_of
-from rightsizer.spec import load_spec
+from rightsizer.spec import JobSpec, load_spec
 
 AT_ONCE = 8
 """A host that is down takes its time to be found so."""
@@ -33,11 +37,9 @@ def survey_hosts(hosts_file: Path | None = None, job_file: Path | None = None) -
     images: tuple[str, ...] = ()
     prices = None
     if spec is not None and job_file is not None:
-        folder = job_file.absolute().parent
         images = images_of(spec.server, [candidate.image for candidate in spec.candidates])
-        prices = folder / spec.prices if spec.prices else None
-        hosts_file = hosts_file or (folder / spec.hosts if spec.hosts else None)
-    hosts = (THIS_MACHINE,) if hosts_file is None else hosts_of(hosts_file)
+        prices = job_file.absolute().parent / spec.prices if spec.prices else None
+    hosts = _hosts(hosts_file, job_file, spec)
     machine = with_accelerators(this_machine(), {})
     catalog = load_catalog(machine.size, prices)
     leased = {f"CPU {cpu}": owner for cpu, owner in leased_cpus().items()} | leased_accelerators()
@@ -51,3 +53,36 @@ def survey_hosts(hosts_file: Path | None = None, job_file: Path | None = None) -
             offer_of(host, machine, engine, catalog, images, leased)
             for host, engine in zip(hosts, engines, strict=True)
         ]
+
+
+def copy_to_hosts(
+    image: str, hosts_file: Path | None = None, job_file: Path | None = None
+) -> Iterator[str]:
+    """Have an image of the engine here on every Docker host; what was done, one line a host.
+
+    Raises:
+        ProblemsError, InputError: as `survey_hosts`.
+        EnvironmentFault: it is not here, an engine does not answer, or refuses it.
+    """
+    spec = None if job_file is None else load_spec(job_file)
+    here = resolved(HostSpec(name="here", kind="docker"), Path())
+    assert here.address is not None
+    for host in _hosts(hosts_file, job_file, spec):
+        if host.kind != "docker" or host.address in (None, here.address):
+            continue
+        assert host.address is not None
+        try:
+            with Engine(here.address) as source, Engine(host.address, tls_of(host)) as target:
+                copied = copy_image(image, source, target)
+        except (EngineGone, Refused) as error:
+            what = f"image {image} was not copied to host {host.name}"
+            raise EnvironmentFault(what, str(error), "see `docker image ls` here") from None
+        yield f"{host.name}: {image} {'copied' if copied else 'was there'}"
+
+
+def _hosts(
+    hosts_file: Path | None, job_file: Path | None, spec: JobSpec | None
+) -> tuple[HostSpec, ...]:
+    if hosts_file is None and job_file is not None and spec is not None and spec.hosts:
+        hosts_file = job_file.absolute().parent / spec.hosts
+    return (THIS_MACHINE,) if hosts_file is None else hosts_of(hosts_file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,14 @@ def hosts(
         Path | None,
         typer.Option("--job", metavar="JOB.yaml", help="Look for the images of this job, too."),
     ] = None,
+    copy_image: Annotated[
+        str | None,
+        typer.Option(
+            "--copy-image",
+            metavar="IMAGE",
+            help="First copy this image from the engine here to the Docker hosts that lack it.",
+        ),
+    ] = None,
     json: JsonOption = None,
     verbose: VerboseOption = False,
 ) -> None:
@@ -33,9 +42,12 @@ def hosts(
     """
     from rightsizer.errors import FaultsError
     from rightsizer.report.hosts_text import hosts_document, hosts_text
-    from rightsizer.surveying import survey_hosts
+    from rightsizer.surveying import copy_to_hosts, survey_hosts
 
     require_writable(json)
+    if copy_image is not None:
+        for line in copy_to_hosts(copy_image, hosts_file, job):
+            print(line, file=sys.stderr, flush=True)
     offers = survey_hosts(hosts_file, job)
     if json is not None:
         write_json(hosts_document(offers), json)
