@@ -34,6 +34,7 @@ from tests.hosts.images import address, make_image, require_engine
 from tests.hosts.outside import another_machine
 from tests.hosts.processes import SERVER_CPU, eventually
 from tests.hosts.relay import Relay, unix_listener
+from tests.hosts.tools import neuron_monitor_line, put_program
 
 pytestmark = pytest.mark.docker
 
@@ -438,6 +439,16 @@ def test_a_gpu_that_the_engine_cannot_give_is_a_failed_start_that_leaves_nothing
     assert 'could not select device driver "nvidia" with capabilities: [[gpu]]' in found.detail
     assert "nvidia-ctk runtime configure" in found.detail
     assert left(client, job) == []
+
+
+def test_readings_of_a_container_have_what_its_chip_did(image, tmp_path, device_node, monkeypatch):
+    line = neuron_monitor_line({388: 100.0, 389: 50.0}, 7)
+    put_program(
+        tmp_path, monkeypatch, "neuron-monitor", f"while :; do echo '{line}'; sleep 0.2; done"
+    )
+    with given(image, tmp_path, Accelerator("neuron", device_node, cores=(388, 389))) as server:
+        assert eventually(lambda: any(one.accelerator_ratio == 0.75 for one in server.usage()))
+        assert server.usage()[-1].accelerator_bytes == 7
 
 
 def test_a_chip_that_is_not_there_is_a_failed_start_that_leaves_nothing(
