@@ -97,7 +97,7 @@ def test_gpus_and_leases_are_shown(tmp_path, monkeypatch):
     put_nvidia_smi(tmp_path, monkeypatch)
     with lease([0], "job demo", accelerators=[T4]):
         done = rightsizer("hosts")
-    assert f"accelerators: 1 x Tesla T4 (15 GiB): {T4}" in done.stdout
+    assert f"accelerators: 1 x Tesla T4 (15 GiB): {T4}" in done.stdout, done.stdout
     assert "untried: no GPU or Inferentia chip has ever run" in done.stdout
     assert "leased now: CPU 0 by job demo" in done.stdout
     assert "local.gpu (native" in done.stdout
