@@ -25,6 +25,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "archives",
         "traces",
         "payloads",
+        "tensors",
         "protocols",
         "schedule",
         "accelerators",

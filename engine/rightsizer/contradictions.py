@@ -34,9 +34,6 @@ def _not_yet(data: dict[str, Any]) -> list[Problem]:
     if data.get("type") == "default":
         message = "type default comes with a later release; give candidates and type advanced"
         problems.append(Problem(("type",), message))
-    if _section(data, "server").get("protocol") == "tfs-grpc":
-        message = "tfs-grpc comes with a later release; use tfs-rest or sagemaker"
-        problems.append(Problem(("server", "protocol"), message))
     return problems
 
 
@@ -79,11 +76,29 @@ def _server_contradictions(data: dict[str, Any]) -> list[Problem]:
             commands.append((("candidates", i, "command"), candidate.get("command")))  # type: ignore[arg-type]
     for at, command in commands:
         problems += _command_problems(at, command, server, data)
+    if server.get("protocol") == "tfs-grpc":
+        problems += _grpc_problems(server)
     response = _section(server, "response")
     low, high = response.get("min_bytes"), response.get("max_bytes")
     if isinstance(low, int) and isinstance(high, int) and low > high:
         message = f"min_bytes {low} is above max_bytes {high}; no reply can pass"
         problems.append(Problem(("server", "response", "min_bytes"), message))
+    return problems
+
+
+def _grpc_problems(server: dict[str, Any]) -> list[Problem]:
+    request = _section(server, "request")
+    problems = []
+    if not request.get("input"):
+        message = "tfs-grpc puts the payload into a named input; give the signature's"
+        problems.append(Problem(("server", "request", "input"), message))
+    http: list[tuple[str, ...]] = [
+        ("request", key) for key in ("path", "method") if request.get(key) is not None
+    ]
+    http += [("ready_path",)] if server.get("ready_path") is not None else []
+    for at in http:
+        message = f"{at[-1]} belongs to HTTP, not to tfs-grpc; remove it"
+        problems.append(Problem(("server", *at), message))
     return problems
 
 

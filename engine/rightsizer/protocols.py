@@ -6,11 +6,14 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 
-from rightsizer.errors import InputError
+from rightsizer.errors import EnvironmentFault, InputError
 from rightsizer.payloads import Payload
 from rightsizer.spec import ServerSpec
+from rightsizer.tensors import predict_request, tensor_of
 
+GRPC = "tfs-grpc"
 READY_PATHS: Mapping[str, str] = {"sagemaker": "/ping"}
 UNLIMITED_BYTES = 1 << 62
 
@@ -51,10 +54,13 @@ class Request:
     bodies: Sequence[Body]
     timeout_s: float
     check: ResponseCheck
+    grpc: bool = False
+    """A unary gRPC call to `path`, the body its message and the headers its metadata."""
 
 
 def ready_path(server: ServerSpec) -> str | None:
-    """The path whose 200 means ready; None: ready when a connection is accepted."""
+    """The path whose 200 means ready; None: ready when a connection is accepted and the first
+    probe is answered."""
     if server.ready_path:
         return server.ready_path
     if server.protocol == "tfs-rest":
@@ -67,7 +73,11 @@ def request_of(server: ServerSpec, payloads: Sequence[Payload]) -> Request:
 
     Raises:
         InputError: a payload cannot be put into the protocol's body.
+        EnvironmentFault: the protocol's client is not installed.
     """
+    if server.protocol == GRPC and find_spec("h2") is None:
+        what, why = "tfs-grpc needs HTTP/2", "the package h2 is not installed"
+        raise EnvironmentFault(what, why, "pip install 'rightsizer[grpc]'")
     default_minimum = 0 if server.protocol == "raw" else 1
     minimum = server.response.min_bytes
     return Request(
@@ -81,6 +91,7 @@ def request_of(server: ServerSpec, payloads: Sequence[Payload]) -> Request:
             max_bytes=server.response.max_bytes,
             contains=server.response.contains,
         ),
+        grpc=server.protocol == GRPC,
     )
 
 
@@ -89,6 +100,8 @@ def _path(server: ServerSpec) -> str:
         return server.request.path
     if server.protocol == "tfs-rest":
         return f"/v1/models/{server.request.model or 'model'}:predict"
+    if server.protocol == GRPC:
+        return "/tensorflow.serving.PredictionService/Predict"
     return "/invocations" if server.protocol == "sagemaker" else "/"
 
 
@@ -96,6 +109,12 @@ def _body(server: ServerSpec, payload: Payload) -> Body:
     if server.protocol == "tfs-rest":
         content = _predict_body(server, payload)
         return Body(payload.name, content, "application/json", payload.weight)
+    if server.protocol == GRPC:
+        asked = server.request
+        assert asked.input is not None  # a job file without it was refused
+        tensor = tensor_of(payload)
+        content = predict_request(asked.model or "model", asked.signature, asked.input, tensor)
+        return Body(payload.name, content, "application/grpc", payload.weight)
     return Body(payload.name, payload.body, payload.content_type, payload.weight)
 
 

@@ -91,7 +91,7 @@ def test_nvidia_smi_is_read_as_long_as_the_trial_lasts_and_ended_with_it(tmp_pat
         with accelerator_watch(owner, launch_with(tmp_path, GPU)) as watch:
             assert eventually(lambda: readings(watch) == [(0.37, 2048 * BYTES_PER_MIB)])
             assert owner.exited("accelerators") is None
-        assert owner.exited("accelerators") is not None
+        assert eventually(lambda: owner.exited("accelerators") is not None)
 
 
 @pytest.mark.server

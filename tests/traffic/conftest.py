@@ -35,12 +35,15 @@ class Scripted:
 
 
 @contextmanager
-def serving(*arguments: str, scheme: str = "http") -> Iterator[Scripted]:
+def serving(
+    *arguments: str, scheme: str = "http", script: Path = SCRIPTED, port: int = 0
+) -> Iterator[Scripted]:
     """A scripted server, until the context ends."""
     with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("127.0.0.1", port))
         port = sock.getsockname()[1]
-    process = subprocess.Popen([sys.executable, str(SCRIPTED), str(port), *arguments])
+    process = subprocess.Popen([sys.executable, str(script), str(port), *arguments])
     try:
         for _ in range(100):
             try:

@@ -20,6 +20,7 @@ from rightsizer.units import NS_PER_S
 
 if TYPE_CHECKING:
     from rightsizer.traffic.client import Connection
+    from rightsizer.traffic.grpc_channel import Message
 
 CONTENT_EVERY_NS = NS_PER_S
 CONTENT_KEPT = 200
@@ -33,7 +34,7 @@ class Attempts:
     """Sends what the work order describes and records every attempt exactly once."""
 
     def __init__(
-        self, order: dict[str, Any], requests: Sequence[Outgoing], deadlines: Deadlines
+        self, order: dict[str, Any], requests: Sequence[Outgoing | Message], deadlines: Deadlines
     ) -> None:
         self._seed: int = order["seed"]
         self._worker: int = order["worker"]

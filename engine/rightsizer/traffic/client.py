@@ -9,6 +9,7 @@ from __future__ import annotations
 import ssl
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from httptools import HttpParserError
 
@@ -16,7 +17,7 @@ from rightsizer.samples import Outcome
 from rightsizer.traffic.answer import Answer
 from rightsizer.traffic.deadlines import Attempt, Deadlines, Expired
 from rightsizer.traffic.lines import PlainLine, TlsLine, connect
-from rightsizer.traffic.outgoing import Outgoing, Target
+from rightsizer.traffic.outgoing import Target
 
 
 @dataclass(slots=True)
@@ -31,9 +32,12 @@ class Census:
 class Connection:
     """One keep-alive connection; reopened when the server has closed it."""
 
+    unreadable: tuple[type[Exception], ...] = (HttpParserError, ssl.SSLError)
+    """Raised for an answer that makes no sense."""
+
     def __init__(self, target: Target, deadlines: Deadlines, census: Census) -> None:
         self._target = target
-        self._deadlines = deadlines
+        self._timeout_s = deadlines.timeout_s
         self._census = census
         self._line: PlainLine | TlsLine | None = None
         self._answer = Answer()
@@ -46,11 +50,16 @@ class Connection:
         """Connect unless a usable connection stands; raises OSError."""
         self._looked_at = True
         if self._line is not None:
-            if not self._line.is_stale():
+            if self._is_usable(self._line):
                 return
             self.close(by_server=True)
-        self._line = connect(self._target, self._deadlines.timeout_s)
-        self._answer = Answer()
+        line = connect(self._target, self._timeout_s)
+        try:
+            self._greet(line)
+        except BaseException:
+            line.close()
+            raise
+        self._line = line
         self._census.connected += 1
         self._census.reopened += self._lost
         self._lost = False
@@ -64,7 +73,7 @@ class Connection:
             self._census.connected -= 1
             self._lost = by_server
 
-    def send(self, request: Outgoing, request_id: int, attempt: Attempt) -> None:
+    def send(self, request: Any, request_id: int, attempt: Attempt) -> None:
         """One request, and what comes of it into the attempt; never raises for the server.
 
         The attempt is in flight: `Expired` ends it.
@@ -77,7 +86,7 @@ class Connection:
             return
         except Expired:
             outcome = Outcome.TIMED_OUT
-        except (HttpParserError, ssl.SSLError):
+        except self.unreadable:
             outcome = Outcome.PROTOCOL
         except OSError:
             outcome = Outcome.CONNECT if self._line is None else Outcome.RESET
@@ -85,7 +94,18 @@ class Connection:
         attempt.end_ns = time.monotonic_ns()
         self.close(by_server=outcome is Outcome.RESET)
 
-    def _exchange(self, request: Outgoing, request_id: int, attempt: Attempt) -> None:
+    # -- what a protocol does its own way ------------------------------------------------------
+
+    def _greet(self, line: PlainLine | TlsLine) -> None:
+        """Begin on a new line; raises OSError."""
+        self._answer = Answer()
+
+    def _is_usable(self, line: PlainLine | TlsLine) -> bool:
+        """Whether the server takes another request on the line."""
+        return not line.is_stale()
+
+    def _exchange(self, request: Any, request_id: int, attempt: Attempt) -> None:
+        """Send and read; raises OSError, or one of `unreadable`."""
         line, answer = self._line, self._answer
         assert line is not None
         line.send(request, request_id)

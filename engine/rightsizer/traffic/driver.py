@@ -14,7 +14,7 @@ from typing import Any
 
 from rightsizer.errors import EnvironmentFault, Reason, TrialFailed, UsageError
 from rightsizer.hosts.base import Endpoint, Owner
-from rightsizer.hosts.control import ProbeError, send_probe
+from rightsizer.hosts.control import ProbeError, ProbeReply, send_probe
 from rightsizer.protocols import Body, Request, error_text
 from rightsizer.traffic.base import Reach
 from rightsizer.traffic.gathering import Gathering
@@ -139,16 +139,7 @@ def _probe(endpoint: Endpoint, request: Request, body: Body) -> float:
     """Latency in ms of one accepted reply; raises TrialFailed for any other."""
     refused = f"payload {body.name} was refused"
     try:
-        reply = send_probe(
-            endpoint.url,
-            request.method,
-            request.path,
-            headers=request.headers,
-            body=body.content,
-            content_type=body.content_type,
-            timeout_s=request.timeout_s,
-            tls=endpoint.tls,
-        )
+        reply, refusal, may_be_loading = _asked(endpoint, request, body)
     except ProbeError as error:
         failed = TrialFailed(Reason.PROBE_REFUSED, f"{refused}: {error}")
         failed.may_be_loading = True
@@ -156,18 +147,42 @@ def _probe(endpoint: Endpoint, request: Request, body: Body) -> float:
     said = error_text(reply.body)
     if reply.location:
         said = f"a redirect to {error_text(reply.location.encode())}"
-    if not 200 <= reply.status < 300:
-        failed = TrialFailed(Reason.PROBE_REFUSED, f"{refused}: status {reply.status}, {said}")
-        failed.may_be_loading = reply.status == 503
+    if refusal:
+        failed = TrialFailed(Reason.PROBE_REFUSED, f"{refused}: {refusal}, {said}")
+        failed.may_be_loading = may_be_loading
         raise failed
+    by_check = f"{refused} by the response check"
     if reply.size_bytes not in request.check.sizes:
-        detail = f"{refused} by the response check: status {reply.status}, {reply.size_bytes} bytes"
-        raise TrialFailed(Reason.PROBE_REFUSED, f"{detail}, {said}")
+        what = f"status {reply.status}, {reply.size_bytes} bytes"
+        raise TrialFailed(Reason.PROBE_REFUSED, f"{by_check}: {what}, {said}")
     wanted = request.check.contains
     if wanted is not None and wanted.encode() not in reply.body:
-        detail = f"{refused} by the response check: the reply lacks {wanted!r}, it says {said}"
+        detail = f"{by_check}: the reply lacks {wanted!r}, it says {said}"
         raise TrialFailed(Reason.PROBE_REFUSED, detail)
     return reply.elapsed_s * 1000.0
+
+
+def _asked(endpoint: Endpoint, request: Request, body: Body) -> tuple[ProbeReply, str | None, bool]:
+    """(the reply, its status in words where that refuses, whether a server that still loads may
+    answer so); raises ProbeError."""
+    if request.grpc:
+        from rightsizer.traffic import grpc_channel, grpc_probe  # h2 is an extra's
+
+        reply = grpc_probe.send_grpc_probe(endpoint, request, body)
+        refusal = None if reply.status == grpc_channel.OK else grpc_channel.name_of(reply.status)
+        return reply, refusal, reply.status == grpc_channel.UNAVAILABLE
+    reply = send_probe(
+        endpoint.url,
+        request.method,
+        request.path,
+        headers=request.headers,
+        body=body.content,
+        content_type=body.content_type,
+        timeout_s=request.timeout_s,
+        tls=endpoint.tls,
+    )
+    refusal = None if 200 <= reply.status < 300 else f"status {reply.status}"
+    return reply, refusal, reply.status == 503
 
 
 def _write_orders(
@@ -202,6 +217,7 @@ def _write_bodies(spool: Path, endpoint: Endpoint, request: Request, seed: int) 
     return {
         "url": endpoint.url,
         "tls": None if endpoint.tls is None else asdict(endpoint.tls),
+        "grpc": request.grpc,
         "method": request.method,
         "path": request.path,
         "headers": dict(request.headers),

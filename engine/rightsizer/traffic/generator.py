@@ -6,10 +6,11 @@ import gc
 import os
 import ssl
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import gevent
 import gevent.event
@@ -24,8 +25,11 @@ from rightsizer.traffic.client import Census, Connection
 from rightsizer.traffic.deadlines import Deadlines
 from rightsizer.traffic.dispatcher import Dispatcher
 from rightsizer.traffic.health import GRID_NS, HealthMeter
-from rightsizer.traffic.outgoing import Target, build
+from rightsizer.traffic.outgoing import Outgoing, Target, build
 from rightsizer.units import NS_PER_S
+
+if TYPE_CHECKING:
+    from rightsizer.traffic.grpc_channel import Message
 
 PROGRESS_S = 0.5
 TASK_NS = 20_000_000
@@ -60,18 +64,8 @@ class Generator:
         self.target = Target.of(order["url"], trust_for(order["url"], order["tls"]))
         self.timeout_s: float = order["timeout_s"]
         self.seed: int = order["seed"]
-        requests = [
-            build(
-                self.target,
-                order["method"],
-                order["path"],
-                order["headers"],
-                Path(body["path"]).read_bytes(),
-                body["content_type"],
-            )
-            for body in order["bodies"]
-        ]
         self.deadlines = Deadlines(self.timeout_s)
+        self._connection, requests = client_for(self.target, order)
         self.attempts = Attempts(order, requests, self.deadlines)
         cap = max(1, CAP_IN_FLIGHT // self.workers)
         self.dispatcher = Dispatcher(self.attempts, self.new_connection, cap)
@@ -99,7 +93,7 @@ class Generator:
         """A numbered connection, not yet open."""
         number = self.opened * self.workers + self.worker + 1
         self.opened += 1
-        return number, Connection(self.target, self.deadlines, self.census)
+        return number, self._connection(self.target, self.deadlines, self.census)
 
     def invoke(self, connection: Connection, user: int) -> None:
         """A closed user's next requests, connections opened outside the clock.
@@ -248,6 +242,25 @@ class Generator:
             content_refused=refused,
             **values,
         )
+
+
+def client_for(
+    target: Target, order: dict[str, Any]
+) -> tuple[type[Connection], Sequence[Outgoing | Message]]:
+    """What speaks the order's protocol, and each body's request in it."""
+    bodies = [(Path(body["path"]).read_bytes(), body["content_type"]) for body in order["bodies"]]
+    path, headers = order["path"], order["headers"]
+    if order["grpc"]:
+        from rightsizer.traffic.grpc_channel import Message  # h2 is an extra's
+        from rightsizer.traffic.grpc_client import GrpcConnection
+
+        if target.trust is not None:
+            target.trust.set_alpn_protocols(["h2"])
+        return GrpcConnection, [Message(target, path, headers, content) for content, _ in bodies]
+    method = order["method"]
+    return Connection, [
+        build(target, method, path, headers, content, kind) for content, kind in bodies
+    ]
 
 
 def trust_for(url: str, tls: dict[str, Any] | None) -> ssl.SSLContext | None:

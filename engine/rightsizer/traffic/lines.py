@@ -60,6 +60,10 @@ class PlainLine:
         # The end may have come since the loop looked last, right behind an answer.
         return self._readable or bool(self._poll.poll(NOW))
 
+    def arrived(self) -> bytes | None:
+        """What came while nothing was asked, empty at the stream's end; None: nothing did."""
+        return self.receive() if self.is_stale() else None
+
     def send(self, request: Outgoing, request_id: int) -> None:
         """Send the request whole; raises OSError."""
         try:
@@ -67,10 +71,21 @@ class PlainLine:
         except BlockingIOError:
             sent = 0
         if sent < len(request.buffer):
-            rest = request.rest(sent)
-            while len(rest):
-                gsocket.wait_write(self._socket.fileno())
-                rest = rest[self._socket.send(rest) :]
+            self._send_rest(request.rest(sent))
+
+    def send_bytes(self, data: bytes) -> None:
+        """Send all of it; raises OSError."""
+        try:
+            sent = self._socket.send(data)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(data):
+            self._send_rest(memoryview(data)[sent:])
+
+    def _send_rest(self, rest: bytes | memoryview) -> None:
+        while len(rest):
+            gsocket.wait_write(self._socket.fileno())
+            rest = rest[self._socket.send(rest) :]
 
     def receive(self) -> bytes:
         """Whatever comes next; empty at the stream's end. Raises OSError."""
@@ -114,14 +129,18 @@ class TlsLine:
 
     def is_stale(self) -> bool:
         """Whether the server has hung up; reads what else it may have sent, session tickets."""
-        self._socket.settimeout(0.0)
         try:
-            self._socket.recv(1)
-            return True
-        except (BlockingIOError, ssl.SSLWantReadError):
-            return False
+            return self.arrived() is not None
         except OSError:
             return True
+
+    def arrived(self) -> bytes | None:
+        """As a plain line's; raises OSError."""
+        self._socket.settimeout(0.0)
+        try:
+            return self.receive()
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return None
         finally:
             self._socket.settimeout(None)
 
@@ -132,6 +151,10 @@ class TlsLine:
         self._socket.sendall(bytes(buffer[: request.head_bytes]))
         if request.content_bytes:
             self._socket.sendall(memoryview(buffer)[request.head_bytes :])
+
+    def send_bytes(self, data: bytes) -> None:
+        """Send all of it; raises OSError."""
+        self._socket.sendall(data)
 
     def receive(self) -> bytes:
         """Whatever comes next; empty at the stream's end. Raises OSError."""

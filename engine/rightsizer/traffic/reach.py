@@ -33,6 +33,8 @@ def reach_of(endpoint: Endpoint, request: Request) -> Reach | None:
     address = (parts.hostname, parts.port or 80)
     try:
         round_trip_s = min(_connect_s(address, request.timeout_s) for _ in range(CONNECTS))
+        if request.grpc:  # what is to be sent depends on what the server says
+            return Reach(round_trip_s * 1e3, None)
         largest = max(request.bodies, key=lambda body: len(body.content))
         outgoing = build(
             Target.of(endpoint.url),
