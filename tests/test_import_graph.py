@@ -90,6 +90,7 @@ ONLY_IN = {
     "gevent": {
         "traffic.locustfile",
         "traffic.generator",
+        "traffic.grpc_client",
         "traffic.lines",
         "traffic.deadlines",
         "traffic.alarm",
@@ -103,6 +104,8 @@ ONLY_IN = {
         "traffic.dispatcher",
     },
     "httptools": {"traffic.answer", "traffic.client"},
+    # an extra's: whoever sends no gRPC need not have it
+    "h2": {"traffic.grpc_channel"},
     # the control plane, behind one module, never in the measured path
     "httpx": {"hosts.control"},
     # the engine's own SDK, behind one module

@@ -118,7 +118,7 @@ def test_unknown_traffic_is_refused_with_the_forms_there_are(traffic):
         ({"target_per_min": math.nan}, "--target: must be a finite number"),
         ({"percentile": "P75"}, "--percentile: 'P75' is not one of"),
         ({"protocol": "grpc"}, "--protocol: 'grpc' is not one of"),
-        ({"protocol": "tfs-grpc"}, "--protocol: tfs-grpc comes with a later release"),
+        ({"protocol": "tfs-grpc"}, "--input: tfs-grpc puts the payload into a named input"),
         ({"seed": -1}, "--seed: should be greater than or equal to 0"),
         ({"content_type": "a\r\nb: c"}, "--content-type: "),
         ({"headers": {"X": "a\r\nb: c"}}, "--header: "),

@@ -6,10 +6,11 @@ import base64
 import json
 
 import pytest
-from rightsizer.errors import InputError
+from rightsizer.errors import EnvironmentFault, InputError
 from rightsizer.payloads import Payload
 from rightsizer.protocols import Request, ResponseCheck, error_text, ready_path, request_of
 from rightsizer.spec import ServerSpec
+from rightsizer.tensors import predict_request, tensor_of
 
 JPEG = Payload("cat.jpg", b"\xff\xd8\xff\xe0 not text", "application/x-image", 2.0)
 
@@ -35,6 +36,8 @@ def sent(protocol: str, payload: Payload = JPEG, **more: object) -> Request:
         ("tfs-rest", {}, "/v1/models/model:predict"),
         ("tfs-rest", {"request": {"path": "/v1/models/m/versions/2:predict", "model": "m"}},
          "/v1/models/m/versions/2:predict"),
+        ("tfs-grpc", {"request": {"input": "x"}},
+         "/tensorflow.serving.PredictionService/Predict"),
     ],
 )  # fmt: skip
 def test_each_protocol_has_its_path(protocol, more, path):
@@ -51,6 +54,8 @@ def test_each_protocol_has_its_path(protocol, more, path):
         ("sagemaker", {"ready_path": "/ready"}, "/ready"),
         ("tfs-rest", {"request": {"model": "resnet50"}}, "/v1/models/resnet50"),
         ("tfs-rest", {}, "/v1/models/model"),
+        # its port answers no GET: the first probe tells
+        ("tfs-grpc", {"request": {"input": "x"}}, None),
     ],
 )
 def test_each_protocol_has_its_way_to_say_that_it_is_ready(protocol, more, path):
@@ -189,3 +194,21 @@ def test_what_a_refusing_reply_says_is_one_line(body, text):
 def test_a_long_refusal_is_cut():
     assert error_text(b"x" * 10_000) == "x" * 300
     assert error_text(json.dumps({"error": "y" * 10_000}).encode(), limit=20) == "y" * 20
+
+
+def test_a_grpc_request_is_the_payload_in_the_named_input(monkeypatch):
+    asked = {"request": {"model": "resnet50", "input": "image"}}
+    request = sent("tfs-grpc", **asked)
+    assert request.grpc
+    assert request.check.min_bytes == 1
+    [body] = request.bodies
+    assert body.content == predict_request("resnet50", "serving_default", "image", tensor_of(JPEG))
+    assert (body.name, body.weight) == ("cat.jpg", 2.0)
+    assert not sent("raw").grpc
+
+
+def test_without_its_client_tfs_grpc_says_what_to_install(monkeypatch):
+    monkeypatch.setattr("rightsizer.protocols.find_spec", lambda name: None)
+    with pytest.raises(EnvironmentFault, match=r"pip install 'rightsizer\[grpc\]'"):
+        sent("tfs-grpc", request={"input": "image"})
+    assert sent("tfs-rest").bodies

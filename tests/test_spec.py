@@ -477,9 +477,14 @@ def test_type_default_is_refused_by_name_until_it_comes(refusals):
     ]
 
 
-def test_tfs_grpc_is_refused_by_name_until_it_comes(refusals):
-    assert refusals(job(server='server: {command: ["{port}"], protocol: tfs-grpc}')) == [
-        "2: server.protocol: tfs-grpc comes with a later release; use tfs-rest or sagemaker"
+def test_tfs_grpc_needs_an_input_and_takes_nothing_of_http(refusals):
+    more = "request: {path: /p, method: PUT}, ready_path: /ready"
+    text = job(server=f'server: {{command: ["{{port}}"], protocol: tfs-grpc, {more}}}')
+    assert [problem.partition(": ")[2] for problem in refusals(text)] == [
+        "server.ready_path: ready_path belongs to HTTP, not to tfs-grpc; remove it",
+        "server.request.input: tfs-grpc puts the payload into a named input; give the signature's",
+        "server.request.method: method belongs to HTTP, not to tfs-grpc; remove it",
+        "server.request.path: path belongs to HTTP, not to tfs-grpc; remove it",
     ]
 
 

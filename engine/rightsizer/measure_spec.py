@@ -26,6 +26,9 @@ _OPTIONS: Mapping[Location, str] = {
     ("server", "protocol"): "--protocol",
     ("server", "request", "headers"): "--header",
     ("server", "request", "path"): "URL",
+    ("server", "request", "model"): "--model",
+    ("server", "request", "signature"): "--signature",
+    ("server", "request", "input"): "--input",
     ("server", "request_timeout_s"): "--timeout-s",
     ("payload", "content_type"): "--content-type",
     ("payload", "seed"): "--seed",
@@ -45,7 +48,14 @@ class Options(TypedDict, total=False):
     content_type: str | None
     """Of the payload; application/octet-stream."""
     protocol: str | None
-    """raw, sagemaker or tfs-rest; raw. Of raw the URL is the whole address, else the base."""
+    """raw, sagemaker, tfs-rest or tfs-grpc; raw. Of raw the URL is the whole address, else the
+    base."""
+    model: str | None
+    """Of tfs-rest and tfs-grpc: the model's name; model."""
+    signature: str | None
+    """The model's; serving_default."""
+    input: str | None
+    """The signature's input that a payload becomes; tfs-grpc needs it."""
     headers: Mapping[str, str] | None
     limit_ms: float | None
     """Limit on the latency at `percentile`; none."""
@@ -81,7 +91,11 @@ def measurement_spec(url: str, payload: str | Path, options: Options) -> JobSpec
         "server": {
             "url": base,
             "protocol": protocol,
-            "request": {"path": path, "headers": dict(given.get("headers", {}))},
+            "request": {
+                "path": path,
+                "headers": dict(given.get("headers", {})),
+                **_renamed(given, model="model", signature="signature", input="input"),
+            },
             "ready_timeout_s": READY_S,
             **_renamed(given, timeout_s="request_timeout_s"),
         },

@@ -64,11 +64,13 @@ def _loaded(payload: Payload) -> _Array:
 
 def _row(payload: Payload) -> bytes:
     try:
-        value = np.asarray(json.loads(payload.body))
+        parsed = json.loads(payload.body)
+        value = np.asarray(parsed)
+        elements = np.asarray(parsed, dtype=object)
     except ValueError as error:
         raise _unreadable(payload, str(error), "mend it or its content type") from None
-    if value.dtype.kind == "U":
-        return _strings([1, *value.shape], [str(text).encode() for text in value.flat])
+    if all(isinstance(element, str) for element in elements.flat):
+        return _strings([1, *value.shape], [element.encode() for element in elements.flat])
     if value.dtype.kind not in "iuf":
         why = "it holds neither numbers alone nor text alone"
         raise _unreadable(payload, why, f"give an array of one kind, or {NPY}")
@@ -81,7 +83,7 @@ def _array(payload: Payload, array: _Array) -> bytes:
         why = f"there is no tensor of {array.dtype}"
         raise _unreadable(payload, why, "convert it with astype before numpy.save")
     little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    return _head(dtype, array.shape) + _bytes(4, little.tobytes())
+    return _head(dtype, array.shape) + (_bytes(4, little.tobytes()) if array.size else b"")
 
 
 def _strings(shape: Iterable[int], texts: Iterable[bytes]) -> bytes:

@@ -45,7 +45,23 @@ def measure(
     ] = None,
     protocol: Annotated[
         str | None,
-        typer.Option("--protocol", metavar="NAME", help="raw, sagemaker or tfs-rest. [raw]"),
+        typer.Option(
+            "--protocol", metavar="NAME", help="raw, sagemaker, tfs-rest or tfs-grpc. [raw]"
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="NAME", help="Of tfs-rest, tfs-grpc: the model's. [model]"),
+    ] = None,
+    signature: Annotated[
+        str | None,
+        typer.Option("--signature", metavar="NAME", help="The model's. [serving_default]"),
+    ] = None,
+    model_input: Annotated[
+        str | None,
+        typer.Option(
+            "--input", metavar="NAME", help="The signature's input that a payload becomes."
+        ),
     ] = None,
     header: Annotated[
         list[str] | None,
@@ -131,6 +147,9 @@ def measure(
             switch=switch,
             content_type=content_type,
             protocol=protocol,
+            model=model,
+            signature=signature,
+            input=model_input,
             headers=measurement.headers_of(header or ()),
             limit_ms=limit_ms,
             percentile=percentile,
