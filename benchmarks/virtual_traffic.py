@@ -3,6 +3,7 @@ search and analysis. Nothing between the samples and the maximum is the benchmar
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,6 +32,8 @@ class Case:
     service_s: float
     limit: LimitSpec
     seed: int
+    generator_per_s: float = math.inf
+    """Requests that fill the generator's core."""
 
 
 def search(
@@ -45,6 +48,9 @@ def search(
     while (step := policy.ask()) is not None:
         samples = simulate(case, step, now_s, rng)
         record, samples = drive(policy, step, samples, now_s, conditions)
+        driven_per_s = len(samples) / record.step.duration_s
+        busy_ratio = min(1.0, driven_per_s / case.generator_per_s)
+        record = replace(record, generator_cpu_ratio=busy_ratio)
         [figures] = judge_steps(samples, [record], [], conditions)
         policy.tell(figures)
         steps.append(figures)
@@ -83,7 +89,7 @@ def drive(
         committed=len(samples),
         complete=True,
         journal=(),
-        generator_cpu_ratio=0.1,
+        generator_cpu_ratio=0.0,
     )
     return record, samples
 

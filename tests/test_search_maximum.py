@@ -162,3 +162,22 @@ def test_an_estimate_whose_fresh_step_was_spoilt_says_so(found):
     maximum, doubts = open_maximum([*steps, spoilt(steps[-1])], EXPONENTIAL.limit)
     assert maximum.kind == "estimate"
     assert "not-confirmed" in {doubt.code for doubt in doubts}
+
+
+@pytest.mark.parametrize("ceiling_per_s", [60.0, 110.0])
+def test_beyond_the_generator_it_turns_back_and_claims_what_was_held(ceiling_per_s):
+    case = replace(EXPONENTIAL, generator_per_s=ceiling_per_s)
+    maximum, steps = search(case, 60.0)
+    assert maximum.kind == "at_least"
+    assert 0.5 * ceiling_per_s < maximum.rate_per_s < ceiling_per_s < TRUTH_PER_S
+    assert maximum.ci_per_s == (maximum.rate_per_s, None)
+    assert maximum.at.verdict == "within-limits"
+    _, doubts = open_maximum(steps, case.limit)
+    [beyond] = [doubt for doubt in doubts if doubt.code == "generator-limited"]
+    assert beyond.severity == "weakens"
+    assert beyond.figures["rate_per_s"] > 0.85 * ceiling_per_s
+
+
+def test_a_generator_that_is_fast_enough_leaves_the_search_alone(found):
+    maximum, _ = search(replace(EXPONENTIAL, generator_per_s=1000.0), 60.0)
+    assert maximum.rate_per_s == found[0].rate_per_s

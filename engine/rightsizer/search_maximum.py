@@ -4,18 +4,19 @@ A short closed probe finds the unloaded latency and the capacity, of a server of
 made of the two says where the maximum should lie; open steps there, each placed by all before it,
 say where it does. Steps far off are ended as soon as that is clear. The last one, a fresh step at
 the estimate, is the confirmation; it counts like the others. A step that the machine spoilt is
-asked for again, out of the same budget.
+asked for again, out of the same budget; beyond what the generator can drive the search turns back.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from rightsizer.analysis.excess import Floats, excess_of, settled
 from rightsizer.analysis.figures import StepFigures
 from rightsizer.analysis.maximum import Knowledge, is_below_floor, is_flat, learn
 from rightsizer.analysis.percentiles import PERCENTILES
-from rightsizer.analysis.validity import is_void
+from rightsizer.analysis.validity import is_beyond_generator, is_void
 from rightsizer.schedule import Step, closed_step
 from rightsizer.spec import LimitSpec, SearchTraffic
 
@@ -35,6 +36,8 @@ SETTLING_COMPLETIONS = 40
 FIRST_LOOK_S, LOOK_RATIO = 1.0, 1.3
 LOOK_FROM_RATIO = 0.3
 """Of the step: a pause of the server looks like overload until it is over."""
+BACK_OFF_RATIO, RISE_RATIO = 0.7, 1.15
+"""From a rate that the generator could not drive, and after each that it could."""
 MOST_REPEATS = 2
 """In a row: a machine that spoils a step three times will go on."""
 
@@ -57,6 +60,8 @@ class MaximumSearch:
         self._next_look_s = FIRST_LOOK_S
         self._confirmed = False
         self._repeats = 0
+        self._highest_per_s = math.inf
+        """As much as the generator may be asked for."""
 
     @property
     def planned(self) -> int | None:
@@ -97,6 +102,10 @@ class MaximumSearch:
             return
         self._repeats = 0
         self._steps.append(figures)
+        if is_beyond_generator(figures):
+            self._highest_per_s = BACK_OFF_RATIO * (figures.rate_per_s or figures.achieved_per_s)
+        elif self._asked.mode == "open":
+            self._highest_per_s *= RISE_RATIO
         if self._asked.mode == "open":
             self._opened += 1
 
@@ -159,7 +168,7 @@ class MaximumSearch:
         else:
             wanted = known.boundary.rate_per_s
         # Four digits: a rate is named, stored and repeated as it is printed.
-        return float(f"{min(wanted, known.capacity_per_s):.4g}")
+        return float(f"{min(wanted, known.capacity_per_s, self._highest_per_s):.4g}")
 
     def _hopeless(self) -> bool:
         """Whether nothing answers, or even one user is over the limit."""

@@ -9,6 +9,7 @@ from typing import Literal
 from rightsizer.analysis.consistency import UNSTEADY
 from rightsizer.analysis.doubts import LONGER
 from rightsizer.analysis.figures import Doubt, Severity, StepFigures, TrialFigures
+from rightsizer.analysis.validity import OF_GENERATOR
 from rightsizer.errors import Reason, TrialState
 from rightsizer.spec import LimitSpec
 from rightsizer.trials import TrialRecord
@@ -21,14 +22,7 @@ SENSIBLE_LIMIT_RATIO = 1.5
 
 _UNSTEADY = "no-steady-state"
 _BY_DOUBT: Mapping[str, Verdict] = {
-    "generator-limited": "generator-limited",
-    "generator-starved": "generator-limited",
-    "generator-paused": "generator-limited",
-    "generator-throttled": "generator-limited",
-    "generator-dropped": "generator-limited",
-    "event-loop-lag": "generator-limited",
-    "schedule-slip": "generator-limited",
-    "off-schedule": "generator-limited",
+    **dict.fromkeys(OF_GENERATOR, "generator-limited"),
     _UNSTEADY: "no-steady-state",
 }
 """Verdicts by the code of a doubt that blocks."""
@@ -99,7 +93,7 @@ def why_all_invalid(steps: Sequence[StepFigures]) -> tuple[Reason, str]:
     blocking = [doubt for step in steps for doubt in step.doubts if doubt.severity == "blocks"]
     if not blocking:
         return Reason.NO_VALID_STEP, "no request was made in the measured part of any step"
-    of_generator = [d for d in blocking if _BY_DOUBT.get(d.code) == "generator-limited"]
+    of_generator = [d for d in blocking if d.code in OF_GENERATOR]
     reason = Reason.GENERATOR_LIMITED if of_generator else Reason.NO_VALID_STEP
     first = (of_generator or blocking)[0]
     return reason, f"no step could be judged: {first.message}; {first.next_step}"

@@ -34,6 +34,13 @@ def generator_doubts(cpu_ratio: float) -> tuple[Doubt, ...]:
     return ()
 
 
+def generator_ended(rate_per_s: float) -> Doubt:
+    """A search that had to turn back before it met the server's limit."""
+    message = f"at {significant(rate_per_s)}/s the generator, not the server, was at its limit"
+    next_step = "give it more --workers or a faster core, and measure again"
+    return Doubt("generator-limited", "weakens", message, next_step, {"rate_per_s": rate_per_s})
+
+
 def sample_doubts(n: int, percentile: float) -> tuple[Doubt, ...]:
     """Too few samples for the percentile to rest on more than a handful."""
     # Five samples beyond the percentile: fewer and one slow request sets it.

@@ -16,7 +16,7 @@ from rightsizer.analysis.excess import Excess, settled
 from rightsizer.analysis.figures import Doubt, Maximum, StepFigures
 from rightsizer.analysis.percentiles import PERCENTILES
 from rightsizer.analysis.queue_model import Prediction, plain_prediction, predict
-from rightsizer.analysis.validity import is_void
+from rightsizer.analysis.validity import is_beyond_generator, is_void
 from rightsizer.spec import LimitSpec
 
 PLATEAU_GAIN_RATIO = 0.1
@@ -140,6 +140,11 @@ def open_maximum(
         return Maximum(gap[0], gap, "bracket", at), found
     if all(step.is_within for step in opened) and _reached_top(opened, known):
         best = max(opened, key=lambda step: step.rate_per_s or 0)
+        return Maximum(best.achieved_per_s, (best.achieved_per_s, None), "at_least", best), found
+    beyond = [step.rate_per_s or 0 for step in asked if is_beyond_generator(step)]
+    if all(step.is_within for step in opened) and beyond:
+        best = max(opened, key=lambda step: step.rate_per_s or 0)
+        found.append(doubts.generator_ended(min(beyond)))
         return Maximum(best.achieved_per_s, (best.achieved_per_s, None), "at_least", best), found
     wanted_s = _wanted_s(opened, boundary, limit)
     if wanted_s is not None:

@@ -110,10 +110,30 @@ VOIDED_BY = frozenset(
 """Doubts that speak of the machine in that moment: another try may not meet them."""
 
 
+OF_GENERATOR = frozenset(
+    {
+        "generator-limited",
+        "generator-starved",
+        "generator-paused",
+        "generator-throttled",
+        "generator-dropped",
+        "event-loop-lag",
+        "schedule-slip",
+        "off-schedule",
+    }
+)
+"""Doubts that say that the generator did not do what it was asked to."""
+
+
 def is_void(step: StepFigures) -> bool:
     """Whether the machine alone spoilt the step, so that another try may well succeed."""
     blocking = {doubt.code for doubt in step.doubts if doubt.severity == "blocks"}
     return bool(blocking) and blocking <= VOIDED_BY
+
+
+def is_beyond_generator(step: StepFigures) -> bool:
+    """Whether the generator, not the server, was what the step found the limit of."""
+    return any(doubt.severity == "blocks" and doubt.code in OF_GENERATOR for doubt in step.doubts)
 
 
 def health_doubts(health: Health) -> list[Doubt]:
