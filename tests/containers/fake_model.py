@@ -33,6 +33,7 @@ class FakeModel:
     version: int = 123
     signatures: Mapping[str, Signature] = field(default_factory=lambda: SIGNATURES)
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    definitions: Mapping[str, bytes] = field(default_factory=dict)
     runs: list[tuple[str, int]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 

@@ -53,6 +53,7 @@ class BatchedModel:
         self.version = model.version
         self.signatures = model.signatures
         self.metadata = model.metadata
+        self.definitions = model.definitions
         self._model = model
         self._batching = batching
         self._changed = threading.Condition()

@@ -16,7 +16,7 @@ def read_definitions(version_folder: Path) -> Mapping[str, Any]:
     Raises:
         StartError: the file cannot be read, or is no SavedModel.
     """
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
 
     path = version_folder / "saved_model.pb"

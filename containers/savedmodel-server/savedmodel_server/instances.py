@@ -58,6 +58,8 @@ def supervise(count: int, bound: socket.socket, child: Child, announce: Announce
         for _ in range(count):
             processes.append(_fork(child, bound, processes))
         _wait_until_ready(processes)
+        for process in processes:
+            process.channel.sendall(READY)
         listen(bound)
         announce()
         ended = _deal(bound, processes)
@@ -88,7 +90,7 @@ def _fork(child: Child, bound: socket.socket, earlier: list[_Process]) -> _Proce
         signal.signal(number, signal.SIG_DFL)
     status = 1
     try:
-        child(len(earlier), theirs, lambda: theirs.sendall(READY))
+        child(len(earlier), theirs, lambda: _await_the_others(theirs))
         status = 0
     except StartError as error:
         theirs.sendall(str(error).encode())
@@ -97,6 +99,12 @@ def _fork(child: Child, bound: socket.socket, earlier: list[_Process]) -> _Proce
             theirs.sendall(f"a serving process failed: {error!r}".encode())
     finally:
         os._exit(status)
+
+
+def _await_the_others(channel: socket.socket) -> None:
+    """Say that this process is ready, and wait until all are: gRPC's port is open to each alone."""
+    channel.sendall(READY)
+    channel.recv(len(READY))
 
 
 def _die_with(parent: int) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from savedmodel_server.errors import StartError
 
@@ -19,7 +19,7 @@ GRACE_S = 2
 Serve = Callable[..., None]
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, option: str = "--port") -> socket.socket:
     """A bound socket that refuses connections until it listens.
 
     Raises:
@@ -33,8 +33,23 @@ def bind(host: str, port: int) -> socket.socket:
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted ones inherit it
         bound.bind((host, port))
     except OSError as error:
-        raise _refused(host, port, error) from None
+        raise _refused(host, port, error, option) from None
     return bound
+
+
+def reserve(host: str, port: int) -> socket.socket:
+    """A bound socket that never listens: it keeps a port that gRPC's own sockets share.
+
+    Raises:
+        StartError: the address cannot be had.
+    """
+    with bind(host, port, "--grpc-port") as alone:  # shared ones would join another server's
+        host, port = alone.getsockname()[:2]
+    kept = socket.socket(alone.family, socket.SOCK_STREAM)
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    kept.bind((host, port))
+    return kept
 
 
 def listen(bound: socket.socket) -> None:
@@ -47,12 +62,12 @@ def listen(bound: socket.socket) -> None:
         bound.listen(BACKLOG)
     except OSError as error:
         host, port = bound.getsockname()[:2]
-        raise _refused(host, port, error) from None
+        raise _refused(host, port, error, "--port") from None
 
 
-def _refused(host: str, port: int, error: OSError) -> StartError:
+def _refused(host: str, port: int, error: OSError, option: str) -> StartError:
     reason = error.strerror or str(error)
-    return StartError(f"cannot listen on {host} port {port}: {reason}; choose another --port")
+    return StartError(f"cannot listen on {host} port {port}: {reason}; choose another {option}")
 
 
 def base_url(bound: socket.socket) -> str:
@@ -62,14 +77,21 @@ def base_url(bound: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def serve(app: Any, bound: socket.socket) -> None:
+class Beside(Protocol):
+    """What serves in the same event loop."""
+
+    async def start(self) -> None: ...
+    async def stop(self, grace_s: float) -> None: ...
+
+
+def serve(app: Any, bound: socket.socket, beside: Beside | None = None) -> None:
     """Accept connections until SIGTERM or SIGINT, which end the process after a short grace."""
-    _server(app).run(sockets=[bound])
+    _server(app, beside).run(sockets=[bound])
 
 
-def serve_passed(app: Any, channel: socket.socket) -> None:
+def serve_passed(app: Any, channel: socket.socket, beside: Beside | None = None) -> None:
     """The same for connections that another process accepts and passes over a channel."""
-    server = _server(app)
+    server = _server(app, beside)
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
@@ -81,8 +103,22 @@ def serve_passed(app: Any, channel: socket.socket) -> None:
         runner.run(run())
 
 
-def _server(app: Any) -> Any:
+def _server(app: Any, beside: Beside | None) -> Any:
     import uvicorn
+
+    class Server(uvicorn.Server):
+        """Begins and ends what stands beside it with itself: it ends the process on a signal."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            if beside is not None:
+                await beside.start()
+            await super().startup(sockets=sockets)
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            ends = [super().shutdown(sockets=sockets)]
+            if beside is not None:
+                ends.append(beside.stop(GRACE_S))
+            await asyncio.gather(*ends)
 
     config = uvicorn.Config(
         app,
@@ -98,7 +134,7 @@ def _server(app: Any) -> Any:
         timeout_graceful_shutdown=GRACE_S,
         backlog=BACKLOG,
     )
-    return uvicorn.Server(config)
+    return Server(config)
 
 
 def _take(server: Any, channel: socket.socket, loop: asyncio.AbstractEventLoop) -> None:

@@ -17,11 +17,19 @@ from savedmodel_server.counts import Counts
 from savedmodel_server.errors import StartError
 from savedmodel_server.instances import Announce, supervise
 from savedmodel_server.layout import ModelFolder, find_model
-from savedmodel_server.listening import base_url, bind, listen, serve, serve_passed
+from savedmodel_server.listening import (
+    base_url,
+    bind,
+    listen,
+    reserve,
+    serve,
+    serve_passed,
+)
 from savedmodel_server.settings import Settings
 
 if TYPE_CHECKING:
     from savedmodel_server.app import App
+    from savedmodel_server.grpc_listening import GrpcServer
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,8 @@ class _Plan:
     folder: ModelFolder
     url: str
     counts: Counts
+    grpc: socket.socket | None
+    """Its port, reserved."""
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -50,8 +60,11 @@ def _run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     folder = find_model(settings.model_dir, settings.model_name)
     # Before the model is loaded: a port already taken is known at once.
     bound = bind(settings.host, settings.port)
+    grpc = None
+    if settings.grpc_port is not None:
+        grpc = reserve(settings.host, settings.grpc_port)
     counts = Counts(settings.instance_count)  # before the fork, so that all share them
-    plan = _Plan(settings, folder, base_url(bound), counts)
+    plan = _Plan(settings, folder, base_url(bound), counts, grpc)
     started_s = time.monotonic()
 
     def announce() -> None:
@@ -60,20 +73,20 @@ def _run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     if settings.instance_count > 1:
 
         def child(process: int, channel: socket.socket, ready: Announce) -> None:
-            app = _load(plan, process)
+            app, beside = _load(plan, process)
             ready()
-            serve_passed(app, channel)
+            serve_passed(app, channel, beside)
 
         return supervise(settings.instance_count, bound, child, announce)
-    app = _load(plan)
+    app, beside = _load(plan)
     listen(bound)
     announce()
-    serve(app, bound)
+    serve(app, bound, beside)
     return 0
 
 
-def _load(plan: _Plan, process: int = 0) -> App:
-    """The application over a loaded model, warm."""
+def _load(plan: _Plan, process: int = 0) -> tuple[App, GrpcServer | None]:
+    """The application over a loaded model, warm, and what answers gRPC."""
     from savedmodel_server.app import App, Identity
     from savedmodel_server.batching import BatchedModel
     from savedmodel_server.inference_script import InferenceScript
@@ -100,10 +113,15 @@ def _load(plan: _Plan, process: int = 0) -> App:
     else:
         script = InferenceScript(plan.folder.script, model, plan.url)
         app = App(model, workers, script.answer, Workers(count, "invoke", prepare), identity)
+    beside = None
+    if plan.grpc is not None:
+        from savedmodel_server.grpc_listening import GrpcServer
+
+        beside = GrpcServer(model, workers, identity, plan.grpc)
     # What is loaded stays: the collector need not walk it during requests.
     gc.collect()
     gc.freeze()
-    return app
+    return app, beside
 
 
 def _chosen(settings: Settings) -> dict[str, object]:
@@ -124,8 +142,9 @@ def _ready_line(plan: _Plan, took_s: float) -> str:
     if settings.batching:
         timeout_ms = settings.batching.timeout_s * 1000
         batching = f"up to {settings.batching.max_batch_size} within {timeout_ms:g} ms"
+    grpc = f" and by gRPC on port {plan.grpc.getsockname()[1]}" if plan.grpc else ""
     return (
-        f"savedmodel-server: {folder.name} version {folder.version} is served at {plan.url} "
+        f"savedmodel-server: {folder.name} version {folder.version} is served at {plan.url}{grpc} "
         f"(processes {settings.instance_count}, intra-op threads "
         f"{settings.intra_op_threads or 'auto'}, inter-op threads "
         f"{settings.inter_op_threads or 'auto'}, batching {batching}); "

@@ -24,12 +24,14 @@ class Model:
         loaded: object,
         signatures: Mapping[str, Signature],
         metadata: Mapping[str, Any],
+        definitions: Mapping[str, bytes],
         functions: Mapping[str, Any],
     ) -> None:
         self.name = folder.name
         self.version = folder.version
         self.signatures = signatures
         self.metadata = metadata
+        self.definitions = definitions
         self._runs = {name: direct_run(function) for name, function in functions.items()}
         self._loaded = loaded  # the functions do not keep their variables alive
 
@@ -107,5 +109,6 @@ def load_model(folder: ModelFolder, settings: Settings) -> Model:
         loaded,
         signatures={name: signature_of(definitions[name]) for name in definitions},
         metadata={name: metadata_of(definitions[name]) for name in sorted(definitions)},
+        definitions={name: definitions[name].SerializeToString() for name in definitions},
         functions=functions,
     )

@@ -11,6 +11,7 @@ from savedmodel_server.errors import StartError
 
 DEFAULT_PORT = 8080
 DEFAULT_MODEL_DIR = "/opt/ml/model"
+GRPC_PORT = "TF_SERVING_GRPC_PORT"
 
 # The most specific name first: the first that is set to more than 0 wins.
 INTRA_OP = ("SAGEMAKER_TFS_INTRA_OP_PARALLELISM", "TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
@@ -31,6 +32,7 @@ class Settings:
 
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
+    grpc_port: int | None = None
     model_dir: Path = Path(DEFAULT_MODEL_DIR)
     model_name: str | None = None
     intra_op_threads: int = 0
@@ -57,6 +59,7 @@ def read(arguments: Sequence[str], environment: Mapping[str, str], cpus: int) ->
     variables = _Variables(environment)
     settings = Settings(
         port=variables.whole("SAGEMAKER_BIND_TO_PORT", DEFAULT_PORT, most=65535),
+        grpc_port=variables.whole(GRPC_PORT, 0, most=65535) if environment.get(GRPC_PORT) else None,
         model_name=environment.get("SAGEMAKER_TFS_DEFAULT_MODEL_NAME") or None,
         intra_op_threads=variables.first_positive(INTRA_OP),
         inter_op_threads=variables.first_positive(INTER_OP),
@@ -71,7 +74,7 @@ def read(arguments: Sequence[str], environment: Mapping[str, str], cpus: int) ->
 
 def _with_arguments(settings: Settings, arguments: Sequence[str]) -> Settings:
     parser = argparse.ArgumentParser(
-        prog="serve.py", description="Serve one SavedModel: SageMaker contract and TFS REST."
+        prog="serve.py", description="Serve one SavedModel: SageMaker contract, TFS REST, gRPC."
     )
     # The SageMaker convention starts an image as `IMAGE serve`.
     parser.add_argument("verb", nargs="?", choices=["serve"], help=argparse.SUPPRESS)
@@ -80,12 +83,16 @@ def _with_arguments(settings: Settings, arguments: Sequence[str]) -> Settings:
         "--port", type=int, default=settings.port, help="0: any free one (%(default)s)"
     )
     parser.add_argument(
+        "--grpc-port", type=int, default=settings.grpc_port, help="0: any free one; default: none"
+    )
+    parser.add_argument(
         "--model-dir", type=Path, default=settings.model_dir, help="what a model archive unpacks to"
     )
     parser.add_argument("--model-name", default=settings.model_name, help="default: its folder's")
     parsed = parser.parse_args(arguments)
-    if not 0 <= parsed.port <= 65535:
-        parser.error(f"--port is {parsed.port}: give a number from 0 to 65535")
+    for option, port in (("--port", parsed.port), ("--grpc-port", parsed.grpc_port)):
+        if port is not None and not 0 <= port <= 65535:
+            parser.error(f"{option} is {port}: give a number from 0 to 65535")
     named = {name: value for name, value in vars(parsed).items() if name != "verb"}
     return Settings(**{**vars(settings), **named})
 

@@ -57,6 +57,11 @@ class ServedModel(Protocol):
         """The signature definitions, as TensorFlow Serving's /metadata gives them."""
         ...
 
+    @property
+    def definitions(self) -> Mapping[str, bytes]:
+        """The same as SignatureDef messages."""
+        ...
+
     def predict(self, signature: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run one signature. Thread-safe.
 

@@ -61,7 +61,7 @@ def refusal_at(model: ServedModel, path: str) -> ServingError | None:
     try:
         name, version, label, action = match.groups()
         _check_action(action, path)
-        return _refusal(model, unquote(name), _version(version), label)
+        return refusal_of(model, unquote(name), _version(version), label)
     except ServingError as error:
         return error
 
@@ -70,7 +70,7 @@ def _act(model: ServedModel, match: re.Match[str], body: bytes) -> Reply:
     name, version, label, action = match.groups()
     asked = _version(version)
     _check_action(action, match.string)
-    return _predict(model, body, _refusal(model, unquote(name), asked, label))
+    return _predict(model, body, refusal_of(model, unquote(name), asked, label))
 
 
 def _check_action(action: str, path: str) -> None:
@@ -98,9 +98,10 @@ def _predict(model: ServedModel, body: bytes, refusal: ServingError | None) -> R
     return Reply(200, text.encode())
 
 
-def _refusal(
+def refusal_of(
     model: ServedModel, name: str, version: int | None, label: str | None
 ) -> ServingError | None:
+    """Why a request for this model is refused; None where it is the served one."""
     if label is not None and name == model.name:
         return invalid(f"Unrecognized servable version label: {unquote(label)}")
     if name == model.name and version in (None, model.version):
@@ -116,7 +117,7 @@ def _describe(model: ServedModel, match: re.Match[str]) -> Reply:
         raise invalid("Missing model name in request.")
     name = unquote(name)
     if metadata:
-        if refusal := _refusal(model, name, asked, label):
+        if refusal := refusal_of(model, name, asked, label):
             raise refusal
         return Reply(200, _metadata(model).encode())
     if label is not None:
