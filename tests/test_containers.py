@@ -73,6 +73,7 @@ def local(cpus: int) -> InstanceType:
         # the protocols with a port and a word of their own
         ({"image": "mine:1", "protocol": "sagemaker"}, {}, ("serve",), 8080),
         ({"image": "mine:1", "protocol": "tfs-rest"}, {}, None, 8501),
+        ({"image": "mine:1", "protocol": "tfs-grpc", "request": {"input": "x"}}, {}, None, 8500),
         # there a command is for process hosts, unless the candidate brings it
         (
             {"image": "mine:1", "protocol": "sagemaker", "command": ("x", "{port}")},

@@ -17,7 +17,8 @@ MODEL_DIR = "/opt/ml/model"
 """Where the model lies in a container, read-only."""
 PYTHON = "python3"
 """What `{python}` is in a container's command."""
-SAGEMAKER_COMMAND, SAGEMAKER_PORT, TFS_REST_PORT = ("serve",), 8080, 8501
+SAGEMAKER_COMMAND, SAGEMAKER_PORT = ("serve",), 8080
+TFS_REST_PORT, TFS_GRPC_PORT = 8501, 8500
 DEFAULT_PORT = 8080
 """Where a command that takes `{port}` is told to listen: a container has all ports to itself."""
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
@@ -144,6 +145,8 @@ def _port(server: ServerSpec, command: Sequence[str] | None, image: str, facts: 
         return DEFAULT_PORT
     if server.protocol == "tfs-rest":
         return TFS_REST_PORT
+    if server.protocol == "tfs-grpc":
+        return TFS_GRPC_PORT
     if len(facts.ports) == 1:
         return facts.ports[0]
     listed = ", ".join(map(str, facts.ports)) or "no port"

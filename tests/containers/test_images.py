@@ -23,7 +23,7 @@ IMAGE = "rightsizer/savedmodel-server:cpu"
 JOB = f"""\
 name: image
 model: {{name: echo, archive: model.tar.gz}}
-server: {{image: "{IMAGE}", protocol: sagemaker, response: {{contains: "length"}}}}
+server: {{image: "{IMAGE}", response: {{contains: "length"}}, @PROTOCOL@}}
 payload: {{archive: body.txt, content_type: application/x-image}}
 candidates:
   - instance_type: local.1cpu
@@ -50,15 +50,23 @@ def image() -> str:
     return IMAGE
 
 
+@pytest.mark.parametrize(
+    "protocol",
+    [
+        "protocol: sagemaker",
+        "protocol: tfs-grpc, request: {model: echo, input: content}, "
+        'environment: {TF_SERVING_GRPC_PORT: "8500"}',
+    ],
+)
 def test_savedmodel_server_is_built_without_a_registry_and_measured(
-    image: str, models: Path, tmp_path: Path
+    image: str, models: Path, tmp_path: Path, protocol: str
 ):
     with contextlib.closing(docker.APIClient(base_url=address())) as client:
         assert client.inspect_image(image)["Config"]["Entrypoint"][-1] == "0.0.0.0"
     shutil.make_archive(str(tmp_path / "model"), "gztar", models, "echo")
     (tmp_path / "body.txt").write_text("hello")
     (tmp_path / "hosts.yaml").write_text("hosts:\n  - {name: rack, kind: docker}\n")
-    (tmp_path / "job.yaml").write_text(JOB)
+    (tmp_path / "job.yaml").write_text(JOB.replace("@PROTOCOL@", protocol))
     job = rightsizer.run(tmp_path / "job.yaml")
     [trial] = job.trials
     assert trial.state.value == "succeeded", trial.log_tail or trial.detail
