@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from rightsizer.accelerators import Accelerator
 from rightsizer.assignment import next_start
+from rightsizer.candidates import Candidate
 from rightsizer.inventory import HostSpec, Placement
-from rightsizer.plan import Candidate, PlannedTrial
+from rightsizer.plan import PlannedTrial
 
 
 def on(name: str, *hosts: tuple[str, tuple[int, ...]]) -> PlannedTrial:

@@ -34,6 +34,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "placing",
         "containers",
         "offers",
+        "candidates",
         "plan",
         "measure_spec",
     ),

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from rightsizer.analysis.figures import CurvePoint, Doubt, TrialFigures
+from rightsizer.candidates import Candidate
 from rightsizer.errors import Reason, TrialState
 from rightsizer.inventory import Placement
-from rightsizer.plan import Candidate
 from rightsizer.recommendation import (
     Price,
     Recommendation,

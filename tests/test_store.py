@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 from rightsizer.analysis.figures import Requests
+from rightsizer.candidates import Candidate
 from rightsizer.errors import Reason, StoreError, TrialState, UsageError
 from rightsizer.hosts.base import Usage
+from rightsizer.housekeeping import collect
 from rightsizer.inventory import Placement
 from rightsizer.migrations import MIGRATIONS
-from rightsizer.plan import Candidate
 from rightsizer.schedule import closed_step
 from rightsizer.store import Store
 from rightsizer.traffic.base import Health, StepRecord
@@ -193,3 +194,16 @@ def test_opening_a_store_twice_migrates_it_once(tmp_path):
         assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
         assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     db.close()
+
+
+def test_gc_removes_bodies_that_no_generator_will_read_again(tmp_path):
+    old, new = (tmp_path / "measurements" / name / "bodies" for name in ("old", "new"))
+    for spool in (old, new):
+        spool.mkdir(parents=True)
+        (spool / "0").write_bytes(b"x")
+        (spool.parent / "samples-0.bin").write_bytes(b"y")
+    os.utime(old, (0, 0))
+    assert collect(store=tmp_path) == ["old: removed bodies"]
+    assert not old.exists()
+    assert new.exists()
+    assert (old.parent / "samples-0.bin").exists()

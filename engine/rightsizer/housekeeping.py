@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,9 @@ from rightsizer.inventory import HostSpec
 from rightsizer.preparation import hosts_of
 from rightsizer.store import Store, StoredJob, default_store
 from rightsizer.trials import TrialRecord
+
+SPOOL_S = 3600.0
+"""A generator has read its bodies within a minute."""
 
 
 def interrupt_orphans(store: Store, job_id: str) -> dict[str, TrialRecord]:
@@ -59,6 +63,8 @@ def collect(*, store: str | Path | None = None) -> list[str]:
                 continue
             done += _collect_job(opened, stored)
         hosts = _docker_hosts(opened.jobs())
+        for kind in ("measurements", "selftests"):
+            done += _collect_spools(opened.folder / kind)
     for host in hosts:
         done += sweep_host(host)
     return done
@@ -75,6 +81,17 @@ def _docker_hosts(jobs: Sequence[StoredJob]) -> list[HostSpec]:
                     if host.kind == "docker" and host.address:
                         found.setdefault(host.address, host)
     return list(found.values())
+
+
+def _collect_spools(folder: Path) -> list[str]:
+    """Request bodies that a generator has long read, or never will."""
+    done = []
+    for left in folder.glob("*/**/bodies"):
+        with contextlib.suppress(OSError):  # gone meanwhile, with whoever made it
+            if time.time() - left.stat().st_mtime > SPOOL_S:
+                shutil.rmtree(left, ignore_errors=True)
+                done.append(f"{left.parent.name}: removed bodies")
+    return done
 
 
 def _collect_job(store: Store, stored: StoredJob) -> list[str]:

@@ -17,6 +17,7 @@ from typing import Unpack
 from rightsizer import events
 from rightsizer.analysis.figures import Doubt
 from rightsizer.analysis.steps import count
+from rightsizer.candidates import Candidate
 from rightsizer.errors import EnvironmentFault, StoreError, TrialState
 from rightsizer.hosts.base import Host, Launch
 from rightsizer.hosts.process import ProcessHost
@@ -24,7 +25,7 @@ from rightsizer.inventory import THIS_MACHINE, Placement
 from rightsizer.measure_spec import Options, headers_of, measurement_spec
 from rightsizer.measured import Measured, measured, no_limit, shared_machine
 from rightsizer.payloads import load_payloads
-from rightsizer.plan import Candidate, Plan, PlannedTrial
+from rightsizer.plan import Plan, PlannedTrial
 from rightsizer.protocols import Request, ready_path, request_of
 from rightsizer.samples import read_samples
 from rightsizer.schedule import steps_of

@@ -1,49 +1,23 @@
-"""A job's candidates and trials, worked out before anything is started."""
+"""A job's trials and where each can run, worked out before anything is started."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
-from math import ceil, prod
+from math import ceil
 
 from rightsizer.addresses import is_far
+from rightsizer.candidates import Candidate, candidates_of, hash_of
 from rightsizer.catalog import Catalog, InstanceType
 from rightsizer.containers import Container, EngineFacts, container_of, place_container
 from rightsizer.errors import EnvironmentFault, ProblemsError
 from rightsizer.inventory import HostSpec, Machine, Placement
 from rightsizer.placing import NotRunnable, place, place_generator
 from rightsizer.schedule import Step, steps_of
-from rightsizer.spec import CandidateSpec, JobSpec, SaturateTraffic, SearchTraffic
+from rightsizer.spec import JobSpec, SaturateTraffic, SearchTraffic
 
 START_S = 10.0
 """What a plan reckons for a server start, with probes and stop, in its expected time."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """Instance type and environment, and the server where the candidate brings its own."""
-
-    id: str
-    """A hash of the content: the same candidate has the same id in every job."""
-    instance_type: str
-    environment: Mapping[str, str]
-    command: tuple[str, ...] | None = None
-    image: str | None = None
-
-    @property
-    def label(self) -> str:
-        """`local.1cpu OMP_NUM_THREADS=1`."""
-        variables = " ".join(f"{key}={value}" for key, value in self.environment.items())
-        own = f" [{' '.join(self.own_server)}]" if self.own_server else ""
-        return f"{self.instance_type} {variables}".strip() + own
-
-    @property
-    def own_server(self) -> tuple[str, ...] | None:
-        """What it brings instead of the job's server: image and command, as far as given."""
-        return (*([self.image] if self.image else []), *(self.command or ())) or None
 
 
 @dataclass(frozen=True)
@@ -122,47 +96,6 @@ class Plan:
         return frozenset().union(*(trial.placement.own_accelerators for trial in self.options))
 
 
-def expand(candidates: Sequence[CandidateSpec]) -> tuple[Candidate, ...]:
-    """Every combination of the swept values, in the order written, the last variable fastest.
-
-    Raises:
-        ProblemsError: two entries give the same candidate.
-    """
-    found: dict[str, Candidate] = {}
-    problems = []
-    for number, spec in enumerate(candidates):
-        for values in product(*spec.environment.values()):
-            environment = dict(zip(spec.environment, values, strict=True))
-            candidate = Candidate(
-                id=_hash([spec.instance_type, environment, spec.command, spec.image]),
-                instance_type=spec.instance_type,
-                environment=environment,
-                command=spec.command,
-                image=spec.image,
-            )
-            if candidate.id in found:
-                problems.append(f"candidates[{number}] repeats {candidate.label}; remove one")
-            found[candidate.id] = candidate
-    if problems:
-        raise ProblemsError(problems)
-    return tuple(found.values())
-
-
-def _within(spec: JobSpec) -> tuple[tuple[Candidate, ...], list[str]]:
-    """The candidates, counted before they are made, or what is wrong with them."""
-    count = sum(prod(map(len, entry.environment.values())) for entry in spec.candidates)
-    if count > spec.limits.max_trials:
-        problem = (
-            f"the sweep has {count} candidates and limits.max_trials is "
-            f"{spec.limits.max_trials}; sweep fewer values or raise it"
-        )
-        return (), [problem]
-    try:
-        return expand(spec.candidates), []
-    except ProblemsError as error:
-        return (), list(error.problems)
-
-
 def make_plan(
     spec: JobSpec,
     catalog: Catalog,
@@ -178,7 +111,7 @@ def make_plan(
     Raises:
         ProblemsError: more candidates than max_trials, or instance types nobody knows.
     """
-    candidates, problems = _within(spec)
+    candidates, problems = candidates_of(spec)
     for name in dict.fromkeys(candidate.instance_type for candidate in spec.candidates):
         if catalog.find(name) is None:
             problems.append(
@@ -315,9 +248,4 @@ def _require_same_image(container: Container | None, options: Sequence[PlannedTr
 
 
 def _trial_id(candidate: Candidate, host: HostSpec) -> str:
-    return _hash([candidate.id, host.name])
-
-
-def _hash(content: object) -> str:
-    text = json.dumps(content, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return hash_of([candidate.id, host.name])

@@ -15,8 +15,8 @@ from rightsizer.analysis.figures import (
     MaxKind,
     TrialFigures,
 )
+from rightsizer.candidates import Candidate
 from rightsizer.errors import TrialState
-from rightsizer.plan import Candidate
 from rightsizer.spec import TargetSpec
 from rightsizer.trials import TrialRecord
 from rightsizer.units import HOURS_PER_MONTH, MINUTES_PER_HOUR

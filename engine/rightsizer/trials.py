@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rightsizer.analysis.figures import Requests, StepFigures, TrialFigures
+from rightsizer.candidates import Candidate
 from rightsizer.errors import Reason, TrialState
 from rightsizer.hosts.base import Usage
 from rightsizer.inventory import Placement
-from rightsizer.plan import Candidate
 from rightsizer.traffic.base import Reach, StepRecord
 
 

@@ -18,10 +18,10 @@ from rightsizer.analysis.figures import (
     TrialFigures,
     Verdict,
 )
+from rightsizer.candidates import Candidate
 from rightsizer.effects import effects_of
 from rightsizer.errors import Reason, TrialState
 from rightsizer.inventory import Placement
-from rightsizer.plan import Candidate
 from rightsizer.recommendation import Price, recommend
 from rightsizer.results import Job
 from rightsizer.spec import TargetSpec

@@ -6,9 +6,10 @@ import json
 import math
 
 import pytest
+from rightsizer.candidates import Candidate
 from rightsizer.inventory import THIS_MACHINE
 from rightsizer.placing import NotRunnable
-from rightsizer.plan import Candidate, Plan, PlannedTrial, Refusal
+from rightsizer.plan import Plan, PlannedTrial, Refusal
 from rightsizer.report.document import job_document, plain, plan_document, trial_folder
 from rightsizer.schedule import closed_step
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 from rightsizer.accelerators import Accelerator
+from rightsizer.candidates import Candidate
 from rightsizer.catalog import InstanceType
 from rightsizer.inventory import THIS_MACHINE
-from rightsizer.plan import Candidate, Plan, PlannedTrial, Refusal
+from rightsizer.plan import Plan, PlannedTrial, Refusal
 from rightsizer.report.plan_text import instance_types_table, jobs_table, plan_table
 from rightsizer.results import JobLine
 from rightsizer.schedule import closed_step

@@ -10,7 +10,8 @@ from pathlib import PurePath
 from typing import Any
 
 from rightsizer.analysis.figures import StepFigures
-from rightsizer.plan import Candidate, Plan, PlannedTrial, Refusal
+from rightsizer.candidates import Candidate
+from rightsizer.plan import Plan, PlannedTrial, Refusal
 from rightsizer.results import Job
 from rightsizer.schedule import Step
 from rightsizer.trials import TrialRecord

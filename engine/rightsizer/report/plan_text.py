@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rightsizer.accelerators import UNTRIED, described
+from rightsizer.candidates import Candidate
 from rightsizer.catalog import InstanceType
 from rightsizer.inventory import format_cpus
-from rightsizer.plan import Candidate, Plan, PlannedTrial
+from rightsizer.plan import Plan, PlannedTrial
 from rightsizer.report.cells import Columns, Lines, fold_one, table_text, width_of
 from rightsizer.report.entries import Entry, Section, section_text
 from rightsizer.report.layout import aligned, label, one_line, own_command, variables
