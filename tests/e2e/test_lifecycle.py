@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
+import rightsizer
+from rightsizer.errors import Reason
 
 from .conftest import command, started_for, wait_until_none
 
@@ -84,8 +86,12 @@ def test_the_first_interrupt_ends_the_step_saves_and_says_so(tmp_path: Path, wri
     assert time.monotonic() - begin_s < 10
     assert process.returncode == 130
     assert "ending the step; again to stop at once" in err
-    assert "at least" in out
     assert "cut-short" in out
+    # Whether what was saved is worth a number depends on how quiet this machine was.
+    [trial] = rightsizer.load("e2e", store=tmp_path / "store").trials
+    assert trial.reason is Reason.BY_USER
+    [step] = trial.steps
+    assert step.requests.succeeded > 10
     assert wait_until_none(tmp_path, 2.0) == []
 
 
