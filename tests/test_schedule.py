@@ -6,6 +6,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
+from rightsizer.errors import InputError
 from rightsizer.payloads import payload_sequence
 from rightsizer.schedule import (
     Level,
@@ -343,6 +344,12 @@ def test_a_trace_of_instants_is_replayed_as_it_is_as_far_as_the_step_goes():
     (step,) = steps_of(traffic)
     assert list(arrivals(step, seed=1)) == [0.0, 0.5, 0.5]
     assert (step.arrivals, step.rate_per_s) == ("trace", 1.5)
+
+
+def test_a_trace_whose_first_arrival_comes_too_late_is_refused():
+    traffic = RateTraffic(type="rate", times_s=[5.0, 6.0], duration_s=3)
+    with pytest.raises(InputError, match=r"no arrival within 3 s.*raise traffic.duration_s"):
+        steps_of(traffic)
 
 
 def test_a_trace_of_counts_has_each_minute_s_requests_within_it():

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+from numpy.random import default_rng  # numpy loads it late: not within a step
 from pydantic import AfterValidator, Field, ValidationError
 
 from rightsizer.archives import (
@@ -113,7 +114,7 @@ def payload_sequence(weights: Sequence[float], seed: int, stream: int) -> Iterat
     The k-th depends on (weights, seed, stream, k) alone: a sequence is a value that can be replayed
     exactly on another server. Generator: PCG64 seeded by SeedSequence([seed, stream]).
     """
-    random = np.random.default_rng([seed, stream])
+    random = default_rng([seed, stream])
     shares = np.asarray(weights, dtype=np.float64)
     # Of the largest: finite weights may have no finite sum.
     cumulative = np.cumsum(shares / shares.max())

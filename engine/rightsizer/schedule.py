@@ -10,7 +10,9 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from numpy.random import default_rng  # numpy loads it late: not within a step
 
+from rightsizer.errors import InputError
 from rightsizer.spec import (
     PhaseSpec,
     PhasesTraffic,
@@ -131,7 +133,11 @@ def _open(traffic: RateTraffic) -> Step:
         instants_s=traffic.times_s or (),
         counts_per_min=traffic.per_min or (),
     )
-    return replace(step, rate_per_s=sum(1 for _ in arrivals(step, seed=0)) / length_s)
+    count = sum(1 for _ in arrivals(step, seed=0))
+    if count == 0:
+        what = f"the trace has no arrival within {length_s:g} s"
+        raise InputError(what, "nothing would be measured", "raise traffic.duration_s")
+    return replace(step, rate_per_s=count / length_s)
 
 
 def closed_step(index: int, users: int, duration_s: float, cut_s: float | None = None) -> Step:
@@ -188,7 +194,7 @@ def arrivals(step: Step, seed: int) -> Iterator[float]:
     """
     assert step.rate_per_s is not None
     # Not the stream that payloads are drawn from: a long gap would choose the payload after it.
-    random = np.random.default_rng([seed, step.index, ARRIVALS_STREAM])
+    random = default_rng([seed, step.index, ARRIVALS_STREAM])
     gap_s = 1.0 / step.rate_per_s
     if step.arrivals == "constant":
         count = math.ceil(step.duration_s * step.rate_per_s - 0.5)

@@ -64,6 +64,9 @@ def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_one_before_it():
     answer = Answer()
     for _ in range(2):
         assert answer.begin(SIZED)
+    for behind in (SIZED, SIZED[:-1], SIZED[:9]):
+        with pytest.raises(HttpParserError):
+            Answer().begin(SIZED + behind)
     with pytest.raises(HttpParserError):
         answer.begin(SIZED + SIZED)
 

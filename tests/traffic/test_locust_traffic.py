@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections import Counter
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -160,6 +161,7 @@ def test_arrivals_over_the_cap_in_flight_are_dropped_and_counted(
         ("/close", Outcome.SUCCEEDED, 200),
         ("/ended", Outcome.SUCCEEDED, 200),
         ("/garbage", Outcome.PROTOCOL, 0),
+        ("/upgrade", Outcome.PROTOCOL, 0),
     ],
 )
 def test_each_way_to_fail_has_its_outcome(
@@ -175,6 +177,8 @@ def test_each_way_to_fail_has_its_outcome(
     assert set(outcomes(samples)) == {outcome}
     assert set(samples["status"].tolist()) == {status}
     assert scripted.heads() == len(samples)
+    if path in ("/reset", "/never"):
+        assert set(samples["first_byte_ns"].tolist()) == {0}
 
 
 def test_an_idle_connection_that_the_server_closed_is_reopened_and_counted_not_failed(
@@ -269,6 +273,39 @@ def test_sampled_replies_are_held_to_the_required_content(
     assert (bad.content_checked, bad.content_refused) == (2, 2)
 
 
+def remembering(owner: GuardedOwner) -> list[int]:
+    """The process ids of what the owner spawns from now on."""
+    spawned = []
+    spawn = owner.spawn
+
+    def remember(*args: object, **kwargs: object) -> int:
+        spawned.append(spawn(*args, **kwargs))  # type: ignore[arg-type]
+        return spawned[-1]
+
+    owner.spawn = remember  # type: ignore[method-assign]
+    return spawned
+
+
+def test_arrivals_owed_by_a_generator_that_stood_still_over_the_step_s_end_are_samples_of_it(
+    scripted: Scripted, owner: GuardedOwner, tmp_path: Path
+) -> None:
+    spawned = remembering(owner)
+    step = replace(open_step(2000, 1.5), arrivals="constant")
+    with LocustTraffic().open(
+        Endpoint(scripted.url), request_to("/ok"), seed=3, trial_dir=tmp_path, owner=owner, cpus=[]
+    ) as session:
+        for progress in session.drive(step):
+            if 0.4 < progress.elapsed_s < 1.4:
+                os.kill(spawned[0], signal.SIGSTOP)
+                time.sleep(1.4)
+                os.kill(spawned[0], signal.SIGCONT)
+        record = session.last
+    samples = read_samples(session.sample_files)
+    assert record.committed == len(samples) == 3000
+    assert outcomes(samples)[Outcome.DROPPED] > 100
+    assert record.health.loop_lag_max_ms > 500
+
+
 def drive_and_kill(opening: AbstractContextManager[Session], spawned: list[int]) -> None:
     with opening as session:
         for progress in session.drive(closed_step(0, 1, 30.0)):
@@ -279,14 +316,7 @@ def drive_and_kill(opening: AbstractContextManager[Session], spawned: list[int])
 def test_a_generator_that_is_killed_makes_the_trial_invalid_at_once(
     scripted: Scripted, owner: GuardedOwner, tmp_path: Path
 ) -> None:
-    spawned = []
-    spawn = owner.spawn
-
-    def remember(*args: object, **kwargs: object) -> int:
-        spawned.append(spawn(*args, **kwargs))  # type: ignore[arg-type]
-        return spawned[-1]
-
-    owner.spawn = remember  # type: ignore[method-assign]
+    spawned = remembering(owner)
     session = LocustTraffic().open(
         Endpoint(scripted.url),
         request_to("/ok"),

@@ -86,6 +86,11 @@ class Answer:
 
     # -- called by the parser ------------------------------------------------------------------
 
+    def on_message_begin(self) -> None:
+        """An answer begins; behind a complete one nobody has asked for it."""
+        if self.complete:
+            raise ValueError("an answer that nobody asked for")
+
     def on_headers_complete(self) -> None:
         """From here on it is the body."""
         self._headed = True
@@ -97,8 +102,6 @@ class Answer:
     def on_message_complete(self) -> None:
         """An answer is complete; one below 200 only announces the real one."""
         assert self._parser is not None
-        if self.complete:
-            raise ValueError("an answer that nobody asked for")
         self._complete()
         # llhttp has forgotten it once the answer is behind it.
         self.keeps_alive = self._parser.should_keep_alive()

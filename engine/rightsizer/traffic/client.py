@@ -6,18 +6,22 @@ are kept, nothing is retried.
 
 from __future__ import annotations
 
+import errno
 import ssl
 import time
 from dataclasses import dataclass
 from typing import Any
 
-from httptools import HttpParserError
+from httptools import HttpParserError, HttpParserUpgrade
 
 from rightsizer.samples import Outcome
 from rightsizer.traffic.answer import Answer
 from rightsizer.traffic.deadlines import Attempt, Deadlines, Expired
 from rightsizer.traffic.lines import PlainLine, TlsLine, connect
 from rightsizer.traffic.outgoing import Target
+
+OUT_OF_FILES = (errno.EMFILE, errno.ENFILE)
+"""Ours, not the server's."""
 
 
 @dataclass(slots=True)
@@ -32,7 +36,11 @@ class Census:
 class Connection:
     """One keep-alive connection; reopened when the server has closed it."""
 
-    unreadable: tuple[type[Exception], ...] = (HttpParserError, ssl.SSLError)
+    unreadable: tuple[type[Exception], ...] = (
+        HttpParserError,
+        HttpParserUpgrade,
+        ssl.SSLError,
+    )
     """Raised for an answer that makes no sense."""
 
     def __init__(self, target: Target, deadlines: Deadlines, census: Census) -> None:
@@ -87,8 +95,10 @@ class Connection:
         except Expired:
             outcome = Outcome.TIMED_OUT
         except self.unreadable:
-            outcome = Outcome.PROTOCOL
-        except OSError:
+            outcome = Outcome.CONNECT if self._line is None else Outcome.PROTOCOL
+        except OSError as error:
+            if error.errno in OUT_OF_FILES:
+                raise
             outcome = Outcome.CONNECT if self._line is None else Outcome.RESET
         attempt.outcome = outcome
         attempt.end_ns = time.monotonic_ns()
@@ -111,7 +121,9 @@ class Connection:
         line.send(request, request_id)
         attempt.sent_ns = time.monotonic_ns()
         data = line.receive()
-        attempt.first_byte_ns = end_ns = time.monotonic_ns()
+        end_ns = time.monotonic_ns()
+        if data:
+            attempt.first_byte_ns = end_ns
         complete = answer.begin(data)
         while not complete:
             if not data:

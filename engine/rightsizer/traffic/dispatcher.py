@@ -21,11 +21,19 @@ class Dispatcher:
     """Hands arrivals to senders; each sender is a greenlet with a connection of its own."""
 
     def __init__(
-        self, attempts: Attempts, new_connection: Callable[[], tuple[int, Connection]], cap: int
+        self,
+        attempts: Attempts,
+        new_connection: Callable[[], tuple[int, Connection]],
+        cap: int,
+        fail: Callable[[Exception], None],
     ) -> None:
+        """`fail` hears of what no sender may die of unheard."""
         self._attempts = attempts
         self._new_connection = new_connection
         self._cap = cap
+        self._fail = fail
+        self.running = False
+        """Whether arrivals are dispatched, or those owed at the end are being dropped."""
         self._hub = gevent.get_hub()
         self._alarm = Alarm()
         self._senders: set[greenlet] = set()
@@ -41,6 +49,13 @@ class Dispatcher:
     def run(self, instants_ns: Iterable[int]) -> None:
         """Dispatch until the schedule ends or `stop`; what is overdue then is owed as dropped."""
         self._stopped = False
+        self.running = True
+        try:
+            self._run(instants_ns)
+        finally:
+            self.running = False
+
+    def _run(self, instants_ns: Iterable[int]) -> None:
         overdue = 0
         for due_ns in instants_ns:
             overdue += 1
@@ -88,6 +103,8 @@ class Dispatcher:
                 self._attempts.send(connection, number, payload, due_ns)
                 self._idle.append(me)
                 due_ns, payload = self._hub.switch()
+        except Exception as error:
+            self._fail(error)
         finally:
             connection.close()
             self._senders.discard(me)

@@ -68,10 +68,12 @@ class Generator:
         self._connection, requests = client_for(self.target, order)
         self.attempts = Attempts(order, requests, self.deadlines)
         cap = max(1, CAP_IN_FLIGHT // self.workers)
-        self.dispatcher = Dispatcher(self.attempts, self.new_connection, cap)
+        self.dispatcher = Dispatcher(self.attempts, self.new_connection, cap, self.fail)
         self.gate = gevent.event.Event()
         self.stopping = gevent.event.Event()
         self.abandoned = False
+        self.fault: Exception | None = None
+        """What ended a user or a sender; the step ends with it."""
         self.users = 0
         self.journal: list[tuple[int, int]] = []
         self.step: Step | None = None
@@ -79,6 +81,7 @@ class Generator:
         self.census = Census()
         self.meter = HealthMeter()
         self.grid = Alarm(USUAL)
+        self._grid_due_ns = 0
         self.opened = 0
         self.began = gevent.event.AsyncResult()
 
@@ -114,6 +117,11 @@ class Generator:
             if attempt.end_ns >= until_ns:
                 return
 
+    def fail(self, error: Exception) -> None:
+        """End the step: without one of its users it would measure something else."""
+        self.fault = self.fault or error
+        self.stopping.set()
+
     def dispatch(self) -> None:
         """Send the open step's arrivals at their absolute instants."""
         step = self.step
@@ -140,6 +148,7 @@ class Generator:
         self._set_users(self._share(step.levels[0].users) if step.mode == "closed" else None)
         self._await_begin()
         self.meter.begin()
+        self._grid_due_ns = time.monotonic_ns() + GRID_NS
         cpu_s = time.process_time()
         self.journal.insert(0, (self.begin_ns, self.users))
         self.gate.set()
@@ -154,11 +163,15 @@ class Generator:
         self.dispatcher.stop()
         end_ns = time.monotonic_ns()
         cpu_ratio = (time.process_time() - cpu_s) * NS_PER_S / max(1, end_ns - self.begin_ns)
+        # A stall that lasted to the end has not let the grid wake yet.
+        self.meter.woke(self._grid_due_ns, end_ns)
         health = self.meter.end(self.census.connected, self.census.reopened)
         self._drain()
         drained_ns = time.monotonic_ns()
         gevent.killall(watching)
         gc.enable()
+        if self.fault is not None:
+            raise self.fault
         self._report_end(
             end_ns=end_ns,
             drained_ns=drained_ns,
@@ -199,17 +212,19 @@ class Generator:
         """Wait for what is in flight: each has its own deadline, so this has one too."""
         deadline_s = time.monotonic() + self.timeout_s + 5
         in_flight = self.attempts.in_flight
-        gevent.sleep(DRAIN_POLL_S)  # arrivals on their way take off, those owed are dropped
+        gevent.sleep(DRAIN_POLL_S)  # arrivals on their way take off
+        while self.dispatcher.running:  # those owed are dropped
+            gevent.sleep(DRAIN_POLL_S)
         while in_flight and not self.abandoned and time.monotonic() < deadline_s:
             gevent.sleep(DRAIN_POLL_S)
         self.attempts.write_off()
 
     def _watch_lag(self) -> None:
         """Sleep to an absolute grid: what comes late is what requests meet, too."""
-        due_ns = time.monotonic_ns() + GRID_NS
+        self._grid_due_ns = time.monotonic_ns() + GRID_NS
         while True:
-            self.grid.wait_until(due_ns)
-            due_ns = self.meter.woke(due_ns, time.monotonic_ns())
+            self.grid.wait_until(self._grid_due_ns)
+            self._grid_due_ns = self.meter.woke(self._grid_due_ns, time.monotonic_ns())
 
     # -- reports -------------------------------------------------------------------------------
 

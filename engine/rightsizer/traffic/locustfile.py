@@ -13,6 +13,7 @@ import locust  # isort: skip
 import contextlib
 import json
 import logging
+import resource
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,7 +87,10 @@ class ClosedUser(locust.User):
     def invoke(self) -> None:
         """One request, or a short wait at the gate (short, so that Locust can stop the user)."""
         if self.generator.gate.is_set() or self.generator.gate.wait(GATE_POLL_S):
-            self.generator.invoke(self.connection, self.number)
+            try:
+                self.generator.invoke(self.connection, self.number)
+            except Exception as error:
+                self.generator.fail(error)
 
 
 class ArrivalUser(locust.User):
@@ -109,7 +113,10 @@ class ArrivalUser(locust.User):
     def run_schedule(self) -> None:
         """The whole schedule of a step."""
         if self.generator.gate.wait(GATE_POLL_S):
-            self.generator.dispatch()
+            try:
+                self.generator.dispatch()
+            except Exception as error:
+                self.generator.fail(error)
             # The step's driver shuts the gate after this returns, not in the same instant.
             while self.generator.gate.is_set():
                 gevent.sleep(GATE_POLL_S)
@@ -124,9 +131,17 @@ def commands(descriptor: int) -> Iterator[dict[str, Any]]:
         yield from (json.loads(line) for line in lines)
 
 
+def allow_connections() -> None:
+    """As many open files as this process may have: the usual 1,024 are no limit of a server."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def main(config_path: str) -> int:
     """Serve the engine until it says quit or goes away."""
     logging.basicConfig(stream=sys.stderr, level=logging.ERROR)
+    allow_connections()
     order = json.loads(Path(config_path).read_text("utf-8"))
     generator = Generator(order)
     crew = generator.crew = LocustCrew(generator, order["url"])

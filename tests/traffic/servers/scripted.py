@@ -2,7 +2,7 @@
 
 python scripted.py PORT [CERTIFICATE KEY CLIENT_AUTHORITY]    with three files: TLS both ways
 POST /ok /slow?ms=N /status?code=N /empty /reset /never /drip /close /hangup /ended /garbage
-     /text?say=...
+     /upgrade /text?say=...
 GET /count     {"heads": n}
 GET /stall?s=N every later answer waits until N seconds from now
 """
@@ -67,6 +67,11 @@ class Handler(BaseHTTPRequestHandler):
         elif what == "/garbage":
             self.close_connection = True
             self.wfile.write(b"SSH-2.0-OpenSSH_9.6\r\n")
+        elif what == "/upgrade":
+            self.close_connection = True
+            self.wfile.write(
+                b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"
+            )
         elif what == "/text":
             self._answer(200, self._query("say").encode())
         else:
