@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from rightsizer.errors import ExitCode
 
 SCRIPTED = Path(__file__).parents[1] / "traffic" / "servers" / "scripted.py"
 
@@ -51,18 +52,29 @@ def write_job(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
+NOISE, MOST_TRIES = "repeat it when the machine is quiet", 3
+
+
 @pytest.fixture
 def rightsizer() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """The command line, to its end."""
+    """The command line, to its end.
+
+    A measurement that it says the machine has spoilt is repeated, as it advises.
+    """
 
     def run(*arguments: object, timeout_s: float = 120.0) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*command(), *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
+        for _ in range(MOST_TRIES):
+            done = subprocess.run(
+                [*command(), *map(str, arguments)],
+                capture_output=True,
+                text=True,
+                timeout=timeout_s,
+                check=False,
+            )
+            spoilt = done.returncode == ExitCode.NO_VALID_MEASUREMENT and NOISE in done.stderr
+            if arguments[0] != "measure" or not spoilt:
+                break
+        return done
 
     return run
 

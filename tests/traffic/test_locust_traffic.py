@@ -286,7 +286,7 @@ def remembering(owner: GuardedOwner) -> list[int]:
     return spawned
 
 
-def test_arrivals_owed_by_a_generator_that_stood_still_over_the_step_s_end_are_samples_of_it(
+def test_a_generator_that_stood_still_over_the_step_s_end_loses_no_arrival_and_says_so(
     scripted: Scripted, owner: GuardedOwner, tmp_path: Path
 ) -> None:
     spawned = remembering(owner)
