@@ -1,4 +1,4 @@
-"""Arrivals handed out: what is owed when the step ends is dropped, and counted, before it is over."""
+"""Arrivals handed out: what is owed when a step ends is dropped, and counted, before it is over."""
 
 from __future__ import annotations
 
