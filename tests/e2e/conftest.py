@@ -71,8 +71,8 @@ def rightsizer() -> Callable[..., subprocess.CompletedProcess[str]]:
                 timeout=timeout_s,
                 check=False,
             )
-            spoilt = done.returncode == ExitCode.NO_VALID_MEASUREMENT and NOISE in done.stderr
-            if arguments[0] != "measure" or not spoilt:
+            said = done.stdout + done.stderr
+            if done.returncode != ExitCode.NO_VALID_MEASUREMENT or NOISE not in said:
                 break
         return done
 
