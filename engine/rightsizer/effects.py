@@ -93,12 +93,18 @@ def _effect(
     if any(sd is None for sd in sds):
         return Effect(variable, baseline, value, math.exp(mean), None, len(pairs), "unclear")
     # The pairs share no row, so their errors are independent.
-    variance = sum((sd or 0.0) ** 2 + START_SPREAD_RATIO**2 for sd in sds) / len(pairs) ** 2
+    starts = [row.starts for pair in pairs for row in pair]
+    variance = sum(map(_variance, sds, starts)) / len(pairs) ** 2
     half = Z95 * math.sqrt(variance)
     low, high = math.exp(mean - half), math.exp(mean + half)
     return Effect(
         variable, baseline, value, math.exp(mean), (low, high), len(pairs), _verdict(low, high)
     )
+
+
+def _variance(sd: float | None, starts: int) -> float:
+    """Of one log maximum; an interval over several starts holds the spread between them."""
+    return (sd or 0.0) ** 2 + (START_SPREAD_RATIO**2 if starts == 1 else 0.0)
 
 
 def _log_sd(row: Recommendation) -> float | None:

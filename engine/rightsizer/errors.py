@@ -136,6 +136,8 @@ class Reason(StrEnum):
     ERRORS = "errors"
     """Every step was over the error limit."""
     HOOK_FAILED = "hook-failed"
+    INFEASIBLE = "infeasible"
+    """Not started: candidates with the same value of a variable all failed alike."""
     # invalid
     GENERATOR_LOST = "generator-lost"
     GENERATOR_LIMITED = "generator-limited"

@@ -23,6 +23,7 @@ from rightsizer.loading import assemble
 from rightsizer.plan import PlannedTrial, require_runnable
 from rightsizer.preparation import Prepared, prepare, prepare_spec, tls_of
 from rightsizer.protocols import ready_path
+from rightsizer.racing import policy_of
 from rightsizer.results import Job
 from rightsizer.runner import Runner
 from rightsizer.spec import JobSpec, SecretRef
@@ -165,7 +166,7 @@ def _run_owned(
         status, why = "failed", "the engine failed"
         whole = False
         try:
-            _measure(store, stored, prepared, outside, switch, say)
+            _measure(store, stored, prepared, outside, switch, say, begin_s + limit_s)
             status, why = _ending(switch, limit_s)
             whole = True
         except RightsizerError as error:
@@ -199,6 +200,7 @@ def _measure(
     outside: Outside,
     switch: StopSwitch,
     say: OnEvent,
+    deadline_s: float,
 ) -> None:
     job_dir = store.job_dir(stored.id)
     done = interrupt_orphans(store, stored.id)
@@ -232,7 +234,11 @@ def _measure(
             control=switch,
         ),
     )
-    Runner(context).run(done)
+    prices = stored.inputs["prices"]
+    policy = policy_of(
+        prepared.plan, prepared.spec, lambda name: prices.get(name, {}).get("per_hour_usd")
+    )
+    Runner(context, policy, deadline_s).run(done)
 
 
 def _unpack_model(prepared: Prepared, job_dir: Path) -> Path | None:

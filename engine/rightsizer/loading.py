@@ -9,7 +9,8 @@ from rightsizer.effects import effects_of
 from rightsizer.errors import TrialState
 from rightsizer.recommendation import Price, recommend
 from rightsizer.results import Job, JobLine
-from rightsizer.spec import JobSpec
+from rightsizer.spec import JobSpec, SaturateTraffic, SearchTraffic
+from rightsizer.standing import standing_of
 from rightsizer.store import Store, StoredJob, default_store
 
 
@@ -49,7 +50,12 @@ def assemble(store: Store, stored: StoredJob) -> Job:
     spec = JobSpec.model_validate(dict(stored.spec))
     trials = store.trials(stored.id)
     prices = {name: Price(**price) for name, price in stored.inputs["prices"].items()}
-    ranked, rejected = recommend(trials, prices.__getitem__, spec.target)
+    standing = None
+    if isinstance(spec.traffic, SearchTraffic | SaturateTraffic):
+        standing = standing_of(
+            trials, lambda name: prices[name].per_hour_usd, spec.limit, spec.target
+        )
+    ranked, rejected = recommend(trials, prices.__getitem__, spec.target, standing)
     on_job = []
     if stored.cut_short:
         on_job.append(doubts.cut_short(stored.cut_short))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
+from typing import Literal
 
 from rightsizer.addresses import is_far
 from rightsizer.candidates import Candidate, candidates_of, hash_of
@@ -18,6 +19,9 @@ from rightsizer.spec import JobSpec, SaturateTraffic, SearchTraffic
 
 START_S = 10.0
 """What a plan reckons for a server start, with probes and stop, in its expected time."""
+
+Stage = Literal["scout", "final"]
+"""A candidate is scouted once; those that may be the best then meet in finals."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,19 @@ class PlannedTrial:
     """The same trial on the other hosts that can run it, in the order of the hosts file."""
     twins: tuple[Candidate, ...] = ()
     """Candidates of other instance types that it measures too: no host tells them apart."""
+    stage: Stage = "scout"
+    block: int = 0
+    """Finals of one block share arrivals and payloads; it is added to the job's seed."""
+    steps: tuple[Step, ...] = ()
+    """Of a final that drives given ones; empty: as the job's traffic says."""
+    budget_s: float | None = None
+    """Of its traffic, where it is not the job's."""
+
+    @property
+    def label(self) -> str:
+        """The candidate, and which final of it."""
+        name = self.candidate.label
+        return f"{name} (final {self.block})" if self.stage == "final" else name
 
     @property
     def options(self) -> tuple[PlannedTrial, ...]:

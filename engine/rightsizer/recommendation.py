@@ -18,6 +18,7 @@ from rightsizer.analysis.figures import (
 from rightsizer.candidates import Candidate
 from rightsizer.errors import TrialState
 from rightsizer.spec import TargetSpec
+from rightsizer.standing import FEWEST_STARTS, Entrant, Standing
 from rightsizer.trials import TrialRecord
 from rightsizer.units import HOURS_PER_MONTH, MINUTES_PER_HOUR
 
@@ -78,6 +79,10 @@ class Recommendation:
     curve: tuple[CurvePoint, ...]
     doubts: tuple[Doubt, ...]
     accelerator_utilization_percent: float | None = None
+    candidate_id: str = ""
+    """Of the candidate measured: that of another type where no host tells the two apart."""
+    starts: int = 1
+    """Fresh server starts that were measured."""
 
     @property
     def environment_text(self) -> str:
@@ -143,18 +148,25 @@ def recommend(
     trials: Sequence[TrialRecord],
     price_of: Callable[[str], Price],
     target: TargetSpec | None,
+    standing: Standing | None = None,
 ) -> tuple[list[Recommendation], list[Rejection]]:
     """Rank every candidate measured within the limits; give the others their reasons.
 
     With a target: cheapest fleet, then cost per inference, then latency. Without: cost per
-    inference. Without prices: throughput. Lower bounds come after estimates and brackets.
+    inference. Without prices: throughput. Lower bounds come after estimates and brackets. Where
+    candidates were raced, those in the `standing` come first, by the cost that it expects.
     """
     ranked: list[Recommendation] = []
     rejected: list[Rejection] = []
-    for trial in trials:
-        figures = trial.figures
+    for trial in _one_each(trials):
         if trial.state is TrialState.RUNNING:
             continue
+        again = standing.unreliable.get(trial.candidate.id) if standing else None
+        if again is not None:
+            rejected += [_rejection(again, candidate) for candidate in trial.candidates]
+            continue
+        together = standing.figures_of(trial.candidate.id) if standing else None
+        figures = together or trial.figures
         if (
             trial.state in (TrialState.SUCCEEDED, TrialState.STOPPED)
             and figures is not None
@@ -167,7 +179,55 @@ def recommend(
         else:
             rejected += [_rejection(trial, candidate) for candidate in trial.candidates]
     ranked.sort(key=lambda row: _order(row, target))
+    if standing is not None:
+        ranked = _raced(ranked, standing)
     return [replace(row, rank=rank) for rank, row in enumerate(ranked, start=1)], rejected
+
+
+def _one_each(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Each candidate's scout, the last one where it had to be repeated."""
+    scouts = {trial.candidate.id: trial for trial in trials if trial.stage == "scout"}
+    return list(scouts.values())
+
+
+def _raced(rows: Sequence[Recommendation], standing: Standing) -> list[Recommendation]:
+    """The rows with what the race says of them, those it compared first."""
+    found = []
+    claimed: set[str] = set()
+    for row in rows:  # of the types that a trial stands for the cheapest comes first
+        entrant = standing.entrants.get(row.candidate_id)
+        if entrant is None:
+            found.append(row)
+            continue
+        first = row.candidate_id not in claimed
+        claimed.add(row.candidate_id)
+        found.append(
+            replace(
+                row,
+                p_best=standing.p_best[row.candidate_id] if first else 0.0,
+                tied_with_best=first and row.candidate_id in standing.tied,
+                starts=1 + len(entrant.finals),
+                doubts=(*_race_doubts(row, entrant, standing), *row.doubts),
+            )
+        )
+
+    def order(row: Recommendation) -> tuple[bool, float]:
+        cost = standing.mean_log_cost.get(row.candidate_id)
+        return (True, 0.0) if cost is None or row.p_best is None else (False, cost)
+
+    return sorted(found, key=order)
+
+
+def _race_doubts(row: Recommendation, entrant: Entrant, standing: Standing) -> tuple[Doubt, ...]:
+    """That its figures are a scout's alone; of the best also that others may be as good."""
+    if row.candidate_id == standing.best:
+        if standing.keeps_promise:
+            return ()
+        p, more = standing.p_good[standing.best], standing.more_starts
+        return (doubts.not_separated(p, len(standing.tied), more),)
+    if len(entrant.finals) >= FEWEST_STARTS:
+        return ()
+    return (doubts.dropped(standing.p_good[row.candidate_id], 1 + len(entrant.finals)),)
 
 
 def _recommendation(
@@ -186,6 +246,7 @@ def _recommendation(
     return Recommendation(
         rank=0,
         trial_id=trial.id,
+        candidate_id=trial.candidate.id,
         instance_type=candidate.instance_type,
         environment=candidate.environment,
         command=candidate.own_server,

@@ -58,12 +58,13 @@ class Job:
     @property
     def exit_code(self) -> ExitCode:
         """What `rightsizer run` ends with for this result."""
-        valid = [trial for trial in self.trials if trial.is_valid]
+        valid = {trial.candidate.id for trial in self.trials if trial.is_valid}
         if not valid:
             return ExitCode.NO_VALID_MEASUREMENT
         if not self.recommendations:
             return ExitCode.LIMIT_UNMET
-        return ExitCode.OK if len(valid) == len(self.trials) else ExitCode.PARTIAL
+        every = {trial.candidate.id for trial in self.trials}
+        return ExitCode.OK if valid == every else ExitCode.PARTIAL
 
     def frame(self) -> pd.DataFrame:
         """The recommendations as a pandas frame, one row each, with the reference's columns."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, replace
 from threading import RLock
+from typing import Protocol
 
 from rightsizer.assignment import next_start
 from rightsizer.crew import SharedControl, one_at_a_time, workers
@@ -35,11 +36,25 @@ class _Waiting:
     """Attempts of this run."""
 
 
+class TrialPolicy(Protocol):
+    """Decides the trials of one job."""
+
+    def next_trials(
+        self, records: Mapping[str, TrialRecord], left_s: float
+    ) -> Sequence[PlannedTrial]:
+        """What to run once nothing runs: by the records so far and the job's time left."""
+
+    def why_not(self, trial: PlannedTrial, records: Mapping[str, TrialRecord]) -> str:
+        """Why a trial that waits need not be run any more; empty: it is to run."""
+
+
 class Runner:
     """Runs the trials of one job: one after the other, or on several hosts at once."""
 
-    def __init__(self, context: JobContext) -> None:
+    def __init__(self, context: JobContext, policy: TrialPolicy, deadline_s: float) -> None:
+        """The deadline is the job's, on the monotonic clock, s."""
         parts, lock = context.parts, RLock()
+        self._policy, self._deadline_s = policy, deadline_s
         self._control = SharedControl(parts.control, lock)
         parts = replace(
             parts,
@@ -54,27 +69,28 @@ class Runner:
         """Hosts that do not answer, and since when (monotonic clock, s)."""
         self._given_up: set[str] = set()
         self._asked_s = 0.0
+        self._records: dict[str, TrialRecord] = {}
+        self._asked: set[str] = set()
+        """Trials that this run has been given."""
         self._walls_s: list[float] = []
         self._of = self._started = 0
 
     def run(self, done: Mapping[str, TrialRecord]) -> None:
-        """Measure every planned trial that `done` does not hold with a final state.
+        """Measure what the policy asks for and `done` does not hold with a final state.
 
         Each ends in a saved record whatever happens; only the machine's own faults are raised.
         """
+        self._records = dict(done)
         self._record_refusals(done)
-        self._waiting = [
-            _Waiting(ordinal, trial, 1 if trial.id not in done else done[trial.id].attempt + 1)
-            for ordinal, trial in enumerate(self._context.plan.trials)
-            if trial.id not in done or not done[trial.id].is_final
-        ]
-        self._of = len(self._waiting)
+        self._ask()
         with workers(self._context.plan.at_once) as crew:
             try:
                 while (self._waiting or self._running) and not self._is_over():
                     self._start_what_can(crew)
                     self._gather()
                     self._look_for_lost_hosts()
+                    if not self._waiting and not self._running and not self._control.level():
+                        self._ask()
             except BaseException:
                 self._control.abandon()  # the others' threads, which are waited for
                 raise
@@ -88,6 +104,42 @@ class Runner:
         return len(self._waiting) * each_s / plan.at_once + max(0.0, each_s - in_trial_s)
 
     # -- the loop ------------------------------------------------------------------------------
+
+    def _ask(self) -> None:
+        """Take in the policy's next trials; one that this run has had is not run again."""
+        left_s = self._deadline_s - time.monotonic()
+        for trial in self._policy.next_trials(self._records, left_s):
+            if trial.id in self._asked:
+                continue
+            self._asked.add(trial.id)
+            before = self._records.get(trial.id)
+            attempt = before.attempt + 1 if before else 1
+            self._waiting.append(_Waiting(self._ordinal(trial), trial, attempt))
+            self._of += 1
+
+    def _ordinal(self, trial: PlannedTrial) -> int:
+        """The plan's trials in its order, then what it refused, then finals as they come."""
+        if trial.id in self._records:
+            return self._records[trial.id].ordinal
+        planned = [one.id for one in self._context.plan.trials]
+        if trial.id in planned:
+            return planned.index(trial.id)
+        first = len(planned) + len(self._context.plan.refused)
+        taken = [record.ordinal for record in self._records.values()]
+        return max([first - 1, *taken, *(waiting.ordinal for waiting in self._waiting)]) + 1
+
+    def _drop_needless(self) -> None:
+        """Record the trials that others have made needless."""
+        for waiting in list(self._waiting):
+            why = self._policy.why_not(waiting.planned, self._records)
+            if why and waiting.left == ATTEMPTS:
+                self._waiting.remove(waiting)
+                self._of -= 1
+                self._save(_unmeasured(waiting, TrialState.FAILED, Reason.INFEASIBLE, why))
+
+    def _save(self, record: TrialRecord) -> None:
+        self._records[record.id] = record
+        self._context.parts.save(record)
 
     def _is_over(self) -> bool:
         """Whether no further trial is to start, and none runs."""
@@ -127,6 +179,7 @@ class Runner:
         for future in ended:
             chosen, option = self._running.pop(future)
             record = future.result()
+            self._records[record.id] = record
             self._walls_s.append(record.wall_s)
             chosen.left -= 1
             chosen.attempt += 1
@@ -136,6 +189,8 @@ class Runner:
                 self._lost.setdefault(option.host.name, time.monotonic())
             if chosen.left:
                 self._waiting.insert(0, chosen)
+        if ended:
+            self._drop_needless()
 
     def _look_for_lost_hosts(self) -> None:
         """Those that answer again are back; those awaited for too long are tried as they are."""
@@ -159,32 +214,42 @@ class Runner:
         """Record the trials that were not come to: a candidate must not vanish."""
         for waiting in self._waiting:
             planned = waiting.planned
-            if planned.id not in done and waiting.left == ATTEMPTS:
-                record = TrialRecord(
-                    id=planned.id,
-                    ordinal=waiting.ordinal,
-                    candidate=planned.candidate,
-                    twins=planned.twins,
-                    host=planned.host.name,
-                    state=TrialState.STOPPED,
-                    reason=self._control.reason(),
-                    detail="not measured: the job ended before",
-                    attempt=0,
-                )
-                self._context.parts.save(record)
+            if planned.stage == "final" or planned.id in done or waiting.left < ATTEMPTS:
+                continue
+            why, reason = "not measured: the job ended before", self._control.reason()
+            self._save(_unmeasured(waiting, TrialState.STOPPED, reason, why))
 
     def _record_refusals(self, done: Mapping[str, TrialRecord]) -> None:
         """Candidates that no host can run are results too."""
         plan = self._context.plan
         for ordinal, refusal in enumerate(plan.refused, start=len(plan.trials)):
             if refusal.id not in done:
-                record = TrialRecord(
-                    id=refusal.id,
-                    ordinal=ordinal,
-                    candidate=refusal.candidate,
-                    host="",
-                    state=TrialState.FAILED,
-                    reason=Reason.NOT_RUNNABLE,
-                    detail=refusal.why,
+                self._save(
+                    TrialRecord(
+                        id=refusal.id,
+                        ordinal=ordinal,
+                        candidate=refusal.candidate,
+                        host="",
+                        state=TrialState.FAILED,
+                        reason=Reason.NOT_RUNNABLE,
+                        detail=refusal.why,
+                    )
                 )
-                self._context.parts.save(record)
+
+
+def _unmeasured(waiting: _Waiting, state: TrialState, reason: Reason, detail: str) -> TrialRecord:
+    """The record of a trial that was never started."""
+    planned = waiting.planned
+    return TrialRecord(
+        id=planned.id,
+        ordinal=waiting.ordinal,
+        candidate=planned.candidate,
+        twins=planned.twins,
+        host=planned.host.name,
+        state=state,
+        reason=reason,
+        detail=detail,
+        attempt=0,
+        stage=planned.stage,
+        block=planned.block,
+    )

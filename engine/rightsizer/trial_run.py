@@ -26,8 +26,8 @@ from rightsizer.plan import Plan, PlannedTrial
 from rightsizer.protocols import Request
 from rightsizer.samples import Samples, read_samples
 from rightsizer.schedule import Step
-from rightsizer.search import StepPolicy, policy_for
-from rightsizer.spec import JobSpec
+from rightsizer.search import PlannedSteps, StepPolicy, policy_for
+from rightsizer.spec import JobSpec, StopSpec
 from rightsizer.traffic.base import Session, StepRecord, Traffic
 from rightsizer.trial_watch import Watch, crash_of, since_the_last_answer
 from rightsizer.trials import Measurement, TrialRecord
@@ -91,9 +91,7 @@ class Trial:
         self.planned, self.number, self.of = planned, number, of
         self.begin_s = time.monotonic()
         self.dir = context.job_dir / f"{planned.id}-{attempt}"
-        self.policy: StepPolicy = policy_for(
-            context.spec.traffic, context.plan.steps, context.spec.stop, context.spec.limit
-        )
+        self.policy: StepPolicy = _policy(context, planned)
         self.records: list[StepRecord] = []
         self.files: Sequence[Path] = ()
         self.measurement = Measurement(placement=planned.placement)
@@ -106,6 +104,8 @@ class Trial:
             host=planned.host.name,
             state=TrialState.RUNNING,
             attempt=attempt,
+            stage=planned.stage,
+            block=planned.block,
         )
 
     def run(self) -> TrialRecord:
@@ -117,7 +117,7 @@ class Trial:
                 trial_id=self.planned.id,
                 number=self.number,
                 of=self.of,
-                label=self.planned.candidate.label,
+                label=self.planned.label,
                 host=self.planned.host.name,
                 left_s=self._left_s(),
                 starts_server=self.context.spec.server.url is None,
@@ -180,7 +180,7 @@ class Trial:
         with self.parts.traffic.open(
             server.endpoint,
             self.context.request,
-            seed=self.context.spec.payload.seed,
+            seed=self.context.spec.payload.seed + self.planned.block,
             trial_dir=self.dir,
             owner=server.owner,
             cpus=self.planned.placement.generator_cpus,
@@ -297,7 +297,7 @@ class Trial:
                 trial_id=self.planned.id,
                 number=self.number,
                 of=self.of,
-                label=self.planned.candidate.label,
+                label=self.planned.label,
                 state=self.record.state.value,
                 reason=None if self.record.reason is None else self.record.reason.value,
                 detail=self.record.detail or (figures.limit_detail if figures else ""),
@@ -312,6 +312,16 @@ class Trial:
 
     def _left_s(self) -> float:
         return self.left_s(time.monotonic() - self.begin_s)
+
+
+def _policy(context: JobContext, planned: PlannedTrial) -> StepPolicy:
+    """The job's, but for a trial with steps or a budget of its own."""
+    spec, traffic = context.spec, context.spec.traffic
+    if planned.steps:
+        return PlannedSteps(planned.steps, StopSpec(flat_invocations="continue"))
+    if planned.budget_s is not None:
+        traffic = traffic.model_copy(update={"budget_s": planned.budget_s})
+    return policy_for(traffic, context.plan.steps, spec.stop, spec.limit)
 
 
 def _without_secrets(ended: TrialEnded, secrets: frozenset[str]) -> TrialEnded:

@@ -10,6 +10,7 @@ from rightsizer.candidates import Candidate
 from rightsizer.errors import Reason, TrialState
 from rightsizer.hosts.base import Usage
 from rightsizer.inventory import Placement
+from rightsizer.plan import Stage
 from rightsizer.traffic.base import Reach, StepRecord
 
 
@@ -52,6 +53,9 @@ class TrialRecord:
     wall_s: float = 0.0
     twins: tuple[Candidate, ...] = ()
     """Candidates of other instance types that it stands for: no host tells them apart."""
+    stage: Stage = "scout"
+    block: int = 0
+    """Finals of one block share arrivals and payloads."""
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:

@@ -19,6 +19,11 @@ def per_min(per_s: float) -> float:
     return per_s * 60.0
 
 
+def per_s(per_min: float) -> float:
+    """Events per minute to events per second."""
+    return per_min / 60.0
+
+
 def duration(seconds: float) -> str:
     """`7 s`, `3 min 05 s`, `2 h 10 min`."""
     whole = max(0, round(seconds))
@@ -56,6 +61,15 @@ def usd(value: float | None) -> str:
 def hourly_usd(value: float | None) -> str:
     """A price an hour: four significant digits, as price lists give them."""
     return ABSENT if value is None else f"${value:,.4g}" if value < 1000 else f"${value:,.2f}"
+
+
+def chance(probability: float | None) -> str:
+    """A probability as `57 %`; `<1 %` and `>99 %` where it is not quite sure."""
+    if probability is not None and probability < 0.005:
+        return "<1 %"
+    if probability is not None and probability > 0.995:
+        return ">99 %"
+    return percent(probability)
 
 
 def percent(ratio: float | None) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from rightsizer.analysis.figures import Doubt, Interval, PayloadFigures
 from rightsizer.traffic.base import Reach
-from rightsizer.units import duration, interval, milliseconds, percent, significant
+from rightsizer.units import chance, duration, interval, milliseconds, percent, significant
 
 GENERATOR_LIMITED_RATIO = 0.9
 """A generator busier than this of one core may be what was measured."""
@@ -186,6 +186,27 @@ def one_start() -> Doubt:
         "one server start: the spread between starts (often about 3 %) is not in the interval",
         "run the job again and compare",
     )
+
+
+def not_separated(p_good: float, tied: int, more_starts: int | None) -> Doubt:
+    """The race ended before its promise was kept."""
+    others = f"; {tied - 1} other{'s' if tied > 2 else ''} may be as good" if tied > 1 else ""
+    message = f"within 2 % of the best cost with probability {chance(p_good)} only{others}"
+    more = "more" if more_starts is None else f"about {more_starts} more"
+    next_step = f"{more} starts of each would tell: raise limits.max_trials and limits.duration_s"
+    figures = {"p_good": p_good, "tied": float(tied), "more_starts": _number(more_starts)}
+    return Doubt("not-separated", "weakens", message, next_step, figures)
+
+
+def _number(value: int | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def dropped(p_good: float, starts: int) -> Doubt:
+    """A candidate that the race had no further use for."""
+    many = "one start" if starts == 1 else f"{starts} starts"
+    message = f"dropped after {many}: within 2 % of the best cost with probability {chance(p_good)}"
+    return Doubt("dropped", "note", message, "", {"p_good": p_good, "starts": float(starts)})
 
 
 def stand_in(instance_type: str, host: str) -> Doubt:

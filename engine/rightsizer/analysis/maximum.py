@@ -56,19 +56,41 @@ class Knowledge:
 
 def learn(steps: Sequence[StepFigures], limit: LimitSpec) -> Knowledge | None:
     """From all judged steps of a search; None where the closed probe answered nothing."""
-    closed = [s for s in steps if s.mode == "closed" and s.achieved_per_s > 0 and not is_void(s)]
-    one = next((s for s in closed if s.users == 1 and s.unloaded_ms), None)
-    if one is None or limit.latency_ms is None:
+    probe = probed(steps)
+    if probe is None or limit.latency_ms is None:
         return None
-    capacity = max(step.achieved_per_s for step in closed)
+    closed, capacity = _answered(steps), probe.capacity_per_s
     p = PERCENTILES[limit.percentile]
-    predicted = predict(one.unloaded_ms, capacity, limit.latency_ms, p)
+    predicted = predict(probe.unloaded_ms, capacity, limit.latency_ms, p)
     if predicted is None:
         predicted = plain_prediction(UNPREDICTED_BUSY_RATIO * capacity)
     points = [point for step in steps if (point := point_of(step, limit)) is not None]
     boundary = fit_boundary(points, p, capacity, predicted) if points else None
     flat = closed[-1].verdict != "invalid" and is_flat([s.achieved_per_s for s in closed])
     return Knowledge(capacity, flat, predicted, boundary)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a search's closed steps tell of the server."""
+
+    unloaded_ms: tuple[float, ...]
+    """Latencies of one user alone."""
+    capacity_per_s: float
+    """As in `Knowledge`."""
+
+
+def probed(steps: Sequence[StepFigures]) -> Probe | None:
+    """None where the closed steps, or that of one user, answered nothing."""
+    closed = _answered(steps)
+    one = next((s for s in closed if s.users == 1 and s.unloaded_ms), None)
+    if one is None:
+        return None
+    return Probe(one.unloaded_ms, max(step.achieved_per_s for step in closed))
+
+
+def _answered(steps: Sequence[StepFigures]) -> list[StepFigures]:
+    return [s for s in steps if s.mode == "closed" and s.achieved_per_s > 0 and not is_void(s)]
 
 
 def is_below_floor(step: StepFigures, limit: LimitSpec) -> bool:

@@ -24,6 +24,11 @@ CLOSE_RATIO = 1.01
 STEEPNESS_STEP = 1.07
 LEAST_BUSY = 0.05
 LEAST_SHARE = 1e-4
+CURVE_FACTORS = (0.3, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35)
+MOST_BUSY_RATIO = 0.97
+LEAST_RISE = 1.001
+FARTHEST_RATIO = 2.0
+"""What is read off the curve farther from the maximum than this is no reading."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Prediction:
     """How many requests are served at once."""
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=256)
 def predict(
     unloaded_ms: tuple[float, ...], capacity_per_s: float, limit_ms: float, p: float
 ) -> Prediction | None:
@@ -47,19 +52,10 @@ def predict(
     (Little's law), service times drawn from the unloaded latencies (ms, any order, at least one).
     None where even 5% of the capacity is over the limit.
     """
-    unloaded_s = np.asarray(unloaded_ms, dtype=np.float64) / 1e3
-    mean_s = float(unloaded_s.mean())
-    servers = max(1, round(capacity_per_s * mean_s))
-    random = np.random.default_rng(SEED)
-    customers = CUSTOMERS if servers == 1 else CUSTOMERS // 2
-    # The capacity was measured: the queue is to have just that one.
-    service_s = unloaded_s[random.integers(len(unloaded_s), size=customers)]
-    service_s = service_s * (servers / capacity_per_s / mean_s)
-    instants = np.cumsum(random.exponential(1.0, customers))
+    queue = _Queue(unloaded_ms, capacity_per_s)
 
     def over(rate_per_s: float) -> float:
-        latency_s = sojourns(instants / rate_per_s, service_s, servers)
-        return float(np.mean(latency_s[customers // 20 :] * 1e3 > limit_ms))
+        return float(np.mean(queue.latency_s(rate_per_s) * 1e3 > limit_ms))
 
     low, high = LEAST_BUSY * capacity_per_s, capacity_per_s
     if over(low) > 1 - p:
@@ -71,7 +67,73 @@ def predict(
             break
     rate = math.sqrt(low * high)
     odds = [_log_odds(over(rate * f)) for f in (1 / STEEPNESS_STEP, STEEPNESS_STEP)]
-    return Prediction(rate, (odds[1] - odds[0]) / (2 * math.log(STEEPNESS_STEP)), servers)
+    return Prediction(rate, (odds[1] - odds[0]) / (2 * math.log(STEEPNESS_STEP)), queue.servers)
+
+
+@dataclass(frozen=True)
+class LatencyCurve:
+    """The latency percentile against the rate, both over those at the maximum; ascending."""
+
+    rate_ratios: tuple[float, ...]
+    latency_ratios: tuple[float, ...]
+
+    def rate_ratio(self, latency_ratio: float) -> float:
+        """The rate, over the maximum, at which latency over the limit is that.
+
+        Interpolated on the logarithms; beyond either end by the slope there, as far as
+        `FARTHEST_RATIO`.
+        """
+        x, y = np.log(self.latency_ratios), np.log(self.rate_ratios)
+        at = math.log(latency_ratio)
+        found = float(np.interp(at, x, y))
+        if at > x[-1]:
+            found += (at - x[-1]) * (y[-1] - y[-2]) / (x[-1] - x[-2])
+        farthest = math.log(FARTHEST_RATIO)
+        return math.exp(min(max(found, -farthest), farthest))
+
+
+@lru_cache(maxsize=256)
+def latency_curve(
+    unloaded_ms: tuple[float, ...], capacity_per_s: float, limit_ms: float, p: float
+) -> LatencyCurve | None:
+    """How percentile `p` (0..1) of the queue that `predict` makes rises with the rate; arguments
+    and None as there, and None where it does not rise."""
+    predicted = predict(unloaded_ms, capacity_per_s, limit_ms, p)
+    if predicted is None:
+        return None
+    queue = _Queue(unloaded_ms, capacity_per_s)
+    rates: list[float] = []
+    latencies: list[float] = []
+    for factor in CURVE_FACTORS:
+        rate = factor * predicted.rate_per_s
+        if rate > MOST_BUSY_RATIO * capacity_per_s and factor > 1:
+            break
+        latency = float(np.quantile(queue.latency_s(rate), p)) * 1e3 / limit_ms
+        if latencies and latency <= latencies[-1] * LEAST_RISE:
+            continue
+        rates.append(factor)
+        latencies.append(latency)
+    return LatencyCurve(tuple(rates), tuple(latencies)) if len(rates) > 1 else None
+
+
+class _Queue:
+    """First come, first served, with Poisson arrivals; the same draws for every rate."""
+
+    def __init__(self, unloaded_ms: tuple[float, ...], capacity_per_s: float) -> None:
+        unloaded_s = np.asarray(unloaded_ms, dtype=np.float64) / 1e3
+        mean_s = float(unloaded_s.mean())
+        self.servers = max(1, round(capacity_per_s * mean_s))
+        random = np.random.default_rng(SEED)
+        customers = CUSTOMERS if self.servers == 1 else CUSTOMERS // 2
+        # The capacity was measured: the queue is to have just that one.
+        drawn_s = unloaded_s[random.integers(len(unloaded_s), size=customers)]
+        self._service_s = drawn_s * (self.servers / capacity_per_s / mean_s)
+        self._instants = np.cumsum(random.exponential(1.0, customers))
+
+    def latency_s(self, rate_per_s: float) -> Floats:
+        """Of each customer, the first twentieth apart."""
+        latency_s = sojourns(self._instants / rate_per_s, self._service_s, self.servers)
+        return latency_s[len(latency_s) // 20 :]
 
 
 def _log_odds(share: float) -> float:

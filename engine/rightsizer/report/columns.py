@@ -10,7 +10,15 @@ from rightsizer.recommendation import Recommendation
 from rightsizer.report.entries import DOUBTS_A_ROW, worst_first
 from rightsizer.report.layout import own_command, variables
 from rightsizer.results import COLUMNS, Job, reference_row
-from rightsizer.units import ABSENT, hourly_usd, interval, milliseconds, significant, usd
+from rightsizer.units import (
+    ABSENT,
+    chance,
+    hourly_usd,
+    interval,
+    milliseconds,
+    significant,
+    usd,
+)
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,11 @@ def doubt_codes(row: Recommendation) -> str:
     return ", ".join(codes) or ABSENT
 
 
+def tied(row: Recommendation) -> str:
+    """Whether the row cannot be separated from the best; `-` where that is not known."""
+    return ABSENT if row.tied_with_best is None else "yes" if row.tied_with_best else "no"
+
+
 RESULT_COLUMNS = (
     Column("Rank", lambda job, row: str(row.rank)),
     *(_reference(header) for header in COLUMNS),
@@ -69,6 +82,8 @@ RESULT_COLUMNS = (
     Column("Percentile", lambda job, row: row.percentile),
     Column("Provenance", lambda job, row: row.provenance),
     Column("PriceBasis", lambda job, row: price_basis(row)),
+    Column("PBest", lambda job, row: chance(row.p_best)),
+    Column("Tied", lambda job, row: tied(row)),
     Column("Doubts", lambda job, row: doubt_codes(row)),
 )
 

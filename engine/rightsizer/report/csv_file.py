@@ -33,6 +33,9 @@ EVIDENCE_COLUMNS = (
     "InstanceCountAt70Percent",
     "CpuUtilization",
     "MemoryUtilization",
+    "PBest",
+    "TiedWithBest",
+    "Starts",
     "Doubts",
 )
 """What follows the reference's columns. Low and high are the ends of 95% intervals, utilisations
@@ -79,6 +82,9 @@ def _evidence(row: Recommendation) -> Mapping[str, Any]:
         fleet.instance_count_at_70_percent,
         row.cpu_utilization_percent,
         row.memory_utilization_percent,
+        row.p_best,
+        row.tied_with_best,
+        row.starts,
         ";".join(doubt.code for doubt in row.doubts),
     )
     return dict(zip(EVIDENCE_COLUMNS, values, strict=True))

@@ -91,6 +91,8 @@ def _trial(job: Job, trial: TrialRecord) -> dict[str, Any]:
         "instance_types": [candidate.instance_type for candidate in trial.candidates],
         "environment": plain(trial.candidate.environment),
         "host": trial.host,
+        "stage": trial.stage,
+        "block": trial.block,
         "state": trial.state.value,
         "reason": plain(trial.reason),
         "detail": trial.detail,

@@ -17,6 +17,7 @@ from rightsizer.spec import LimitSpec, TargetSpec
 from rightsizer.trials import TrialRecord
 from rightsizer.units import (
     ABSENT,
+    chance,
     fine_percent,
     given,
     interval,
@@ -77,9 +78,9 @@ def _next_command(job: Job) -> str:
 def _recommended(job: Job, row: Recommendation) -> str:
     target = job.spec.get("target")
     if target is None:
-        return f"{_alone(job, row)}{_reservations(row)}"
+        return f"{_alone(job, row)}{_race(job, row)}{_reservations(row)}"
     wanted = TargetSpec.model_validate(target).invocations_per_min
-    return f"{_fleet(job, row, wanted)}{_reservations(row)}"
+    return f"{_fleet(job, row, wanted)}{_race(job, row)}{_reservations(row)}"
 
 
 def _fleet(job: Job, row: Recommendation, wanted_per_min: float) -> str:
@@ -141,6 +142,17 @@ def _latency(job: Job, row: Recommendation) -> str:
     limit = LimitSpec.model_validate(job.spec.get("limit", {}))
     allowed = "" if limit.latency_ms is None else f" of {milliseconds(limit.latency_ms)} allowed"
     return f"{row.percentile} {milliseconds(row.model_latency_ms)}{allowed}"
+
+
+def _race(job: Job, row: Recommendation) -> str:
+    """How surely it is the best, where candidates were raced."""
+    if row.p_best is None:
+        return ""
+    if not row.tied_with_best:
+        return f"; the best with probability {chance(row.p_best)}"
+    others = [x for x in job.recommendations if x.tied_with_best and x.rank != row.rank]
+    which = ", ".join(str(other.rank) for other in others)
+    return f"; not to be told from row{'s' if len(others) > 1 else ''} {which}"
 
 
 def _reservations(row: Recommendation) -> str:

@@ -19,7 +19,7 @@ from rightsizer.report.columns import fleet_interval, price_basis
 from rightsizer.report.entries import DOUBTS_A_ROW, worst_first
 from rightsizer.report.layout import own_command, variables
 from rightsizer.results import Job, reference_row
-from rightsizer.units import hourly_usd, milliseconds, significant, usd
+from rightsizer.units import chance, hourly_usd, milliseconds, significant, usd
 
 _STYLES = {"blocks": "red", "weakens": "yellow", "note": "dim"}
 
@@ -29,11 +29,15 @@ Cell = Callable[[Job, Recommendation], Lines]
 def terminal_table(job: Job, width: int) -> str:
     """One column a figure where that fits, else figures of one kind below each other."""
     percentile = job.recommendations[0].percentile
-    for columns in (_wide(percentile), _wide(percentile)[:-1]):
+    wide, stacked = _wide(percentile), _stacked(percentile)
+    if any(row.p_best is not None for row in job.recommendations):
+        wide.insert(1, (_head("Best"), lambda job, row: [(chance(row.p_best), ""), *_tie(row)]))
+        stacked.insert(2, (_head("Best"), lambda job, row: [(chance(row.p_best), ""), *_tie(row)]))
+    for columns in (wide, wide[:-1]):
         cells = _cells(job, columns)
         if width_of(cells) <= width:
             return table_text(cells, width)
-    return table_text(_fitted(_cells(job, _stacked(percentile)), width), width)
+    return table_text(_fitted(_cells(job, stacked), width), width)
 
 
 def _wide(percentile: str) -> list[tuple[Lines, Cell]]:
@@ -101,6 +105,10 @@ def _environment(row: Recommendation) -> Lines:
 def _configuration(row: Recommendation) -> Lines:
     first = f"{row.fleet.instance_count} x {row.instance_type}"
     return [(first, _lead(row)), *((line, "") for line in _settings(row))]
+
+
+def _tie(row: Recommendation) -> Lines:
+    return [("tied", "dim")] if row.tied_with_best else []
 
 
 def _lead(row: Recommendation) -> str:

@@ -1,0 +1,267 @@
+"""How a job's candidates stand: probability to be the best, who cannot be told apart. Pure.
+
+The promise is that of ranking and selection with an indifference zone: with probability 95 % the
+cost of the one recommended is within 2 % of the best (Kim and Nelson, ACM TOMACS 11, 2001). It is
+read off a posterior (`posterior.py`), which may be looked at after every trial (Eckman and
+Henderson, INFORMS Journal on Computing 34, 2022: posterior-based stopping rules).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rightsizer.analysis.figures import Basis, TrialFigures
+from rightsizer.analysis.maximum import probed
+from rightsizer.analysis.paired import log_maximum
+from rightsizer.analysis.percentiles import PERCENTILES
+from rightsizer.analysis.queue_model import LatencyCurve, latency_curve
+from rightsizer.analysis.repeats import Start, figures_of_starts
+from rightsizer.errors import TrialState
+from rightsizer.posterior import Beliefs, Floats, Scout, beliefs
+from rightsizer.spec import LimitSpec, TargetSpec
+from rightsizer.trials import TrialRecord
+from rightsizer.units import per_s
+
+INDIFFERENCE_RATIO = 0.02
+CONFIDENCE = 0.95
+FEWEST_STARTS = 3
+"""Of a finalist, before anything is said of it."""
+UNKNOWN_SD = 0.15
+"""Of the log maximum of a scout without an interval."""
+LEAST_SD = 0.01
+TIE_BREAK = 1e-6
+"""Of two fleets that cost the same, the one with cheaper inferences is the better."""
+NO_QUEUE = frozenset({"model-disagrees"})
+Z95 = 1.96
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """One measured candidate: what its trials said."""
+
+    candidate_id: str
+    scout: TrialRecord
+    finals: tuple[TrialRecord, ...]
+    """Those that gave an observation, in the order of their blocks."""
+    failed: tuple[TrialRecord, ...]
+    """Those that gave none."""
+    log_maxima: Mapping[int, float]
+    """Per second, by block."""
+    is_queue: bool
+    """Whether its latency follows a queue: else its finals are searches of their own."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the trials so far make of the candidates. Mappings are by candidate id."""
+
+    limit: LimitSpec
+    entrants: Mapping[str, Entrant]
+    unreliable: Mapping[str, TrialRecord]
+    """Those that failed when they were started again, each with its last failed final."""
+    p_best: Mapping[str, float]
+    """Each one's probability to have the lowest cost."""
+    p_good: Mapping[str, float]
+    """To be within `INDIFFERENCE_RATIO` of it."""
+    mean_log_cost: Mapping[str, float]
+    mean_log_maximum: Mapping[str, float]
+    """Per second."""
+    best: str
+    """The one with the lowest expected log cost."""
+    tied: frozenset[str]
+    """Those that cannot be separated from the best at 95 %, itself among them; or nobody."""
+    more_starts: int | None
+    """Of each of the tied, until they should be separated or known to be alike; None: none."""
+
+    @property
+    def keeps_promise(self) -> bool:
+        """Whether the best is within the indifference zone with the promised probability."""
+        return self.p_good[self.best] >= CONFIDENCE
+
+    def figures_of(self, candidate_id: str) -> TrialFigures | None:
+        """Of a candidate's finals together, once there are enough; else None."""
+        entrant = self.entrants.get(candidate_id)
+        if entrant is None or len(entrant.finals) < FEWEST_STARTS:
+            return None
+        starts = [
+            Start(final.steps, final.figures, entrant.log_maxima[final.block])
+            for final in entrant.finals
+            if final.figures is not None
+        ]
+        return figures_of_starts(starts, entrant.scout.steps, self.limit)
+
+
+def standing_of(
+    trials: Sequence[TrialRecord],
+    per_hour_usd: Callable[[str], float | None],
+    limit: LimitSpec,
+    target: TargetSpec | None,
+) -> Standing | None:
+    """How the candidates stand; None where there never were two to compare."""
+    every = {entrant.candidate_id: entrant for entrant in _entrants(trials, limit)}
+    entrants = {key: x for key, x in every.items() if not _is_unreliable(x)}
+    unreliable = {key: x.failed[-1] for key, x in every.items() if _is_unreliable(x)}
+    prices_usd = {
+        key: _lowest_price(entrant.scout, per_hour_usd) for key, entrant in entrants.items()
+    }
+    if any(price is not None for price in prices_usd.values()):
+        entrants = {key: x for key, x in entrants.items() if prices_usd[key] is not None}
+    if not entrants or len(entrants) + len(unreliable) < 2:
+        return None
+    ids = list(entrants)
+    prices = np.log([prices_usd[key] or 1.0 for key in ids])
+    believed = _believed(list(entrants.values()), prices)
+    costs = log_costs(believed.log_maxima, prices, target)
+    lowest = costs.min(axis=1)
+    p_best = np.bincount(costs.argmin(axis=1), minlength=len(ids)) / len(costs)
+    within = lowest[:, None] + math.log1p(INDIFFERENCE_RATIO)
+    p_good = (costs <= within).mean(axis=0)
+    means = costs.mean(axis=0)
+    best = int(means.argmin())
+    tied = _tied(costs, best, [len(entrants[key].finals) for key in ids])
+    return Standing(
+        limit=limit,
+        entrants=entrants,
+        unreliable=unreliable,
+        p_best=dict(zip(ids, p_best.tolist(), strict=True)),
+        p_good=dict(zip(ids, p_good.tolist(), strict=True)),
+        mean_log_cost=dict(zip(ids, means.tolist(), strict=True)),
+        mean_log_maximum=dict(zip(ids, believed.log_maxima.mean(axis=0).tolist(), strict=True)),
+        best=ids[best],
+        tied=frozenset(ids[i] for i in tied) if len(tied) > 1 else frozenset(),
+        more_starts=_more_starts(costs, best, tied, entrants[ids[best]]),
+    )
+
+
+def log_costs(log_maxima: Floats, log_prices: Floats, target: TargetSpec | None) -> Floats:
+    """What ranks candidates, as logarithms: of an inference at full load, or of the target's fleet.
+
+    Args:
+        log_maxima: shape (draws, candidates), per second.
+        log_prices: shape (candidates,), of an instance; zeros where none has a price.
+    """
+    each: Floats = log_prices - log_maxima
+    if target is None:
+        return each
+    wanted_per_s = per_s(target.invocations_per_min) / target.max_utilisation_ratio
+    needed = np.ceil(wanted_per_s / np.exp(log_maxima) - 1e-9)
+    count = np.maximum(target.min_instances, needed) + target.spare_instances
+    fleet: Floats = np.log(count) + log_prices + TIE_BREAK * each
+    return fleet
+
+
+def _entrants(trials: Sequence[TrialRecord], limit: LimitSpec) -> list[Entrant]:
+    found = []
+    # A scout that had to be repeated with more budget comes after the one that was too short.
+    scouts = {trial.candidate.id: trial for trial in trials if trial.stage == "scout"}
+    for scout in scouts.values():
+        figures = scout.figures
+        if not _is_sound(scout) or figures is None:
+            continue
+        if figures.max_kind not in ("estimate", "bracket") or not figures.max_invocations_per_min:
+            continue
+        finals = sorted(
+            (
+                trial
+                for trial in trials
+                if trial.stage == "final"
+                and trial.candidate.id == scout.candidate.id
+                and trial.state.is_final
+            ),
+            key=lambda trial: trial.block,
+        )
+        codes = {doubt.code for doubt in figures.doubts}
+        is_queue = figures.max_kind == "estimate" and not codes & NO_QUEUE
+        curve = _curve(scout, limit) if is_queue and figures.basis == "open" else None
+        is_queue = is_queue and (curve is not None or figures.basis == "closed")
+        logs = {
+            trial.block: value
+            for trial in finals
+            if (value := _observed(trial, figures.basis, limit, curve, is_queue)) is not None
+        }
+        useful = tuple(trial for trial in finals if trial.block in logs)
+        failed = tuple(trial for trial in finals if trial.block not in logs)
+        found.append(Entrant(scout.candidate.id, scout, useful, failed, logs, is_queue))
+    return found
+
+
+def _is_unreliable(entrant: Entrant) -> bool:
+    """Whether it is none to recommend: it fails as often as not when it is started again."""
+    return len(entrant.failed) >= max(2, len(entrant.finals))
+
+
+def _is_sound(trial: TrialRecord) -> bool:
+    return trial.state in (TrialState.SUCCEEDED, TrialState.STOPPED)
+
+
+def _curve(scout: TrialRecord, limit: LimitSpec) -> LatencyCurve | None:
+    probe = probed(scout.steps)
+    if probe is None or limit.latency_ms is None:
+        return None
+    p = PERCENTILES[limit.percentile]
+    return latency_curve(probe.unloaded_ms, probe.capacity_per_s, limit.latency_ms, p)
+
+
+def _observed(
+    trial: TrialRecord, basis: Basis, limit: LimitSpec, curve: LatencyCurve | None, is_queue: bool
+) -> float | None:
+    if not _is_sound(trial):
+        return None
+    if is_queue:
+        return log_maximum(trial.steps, basis, limit, curve)
+    figures = trial.figures
+    if figures is None or not figures.max_invocations_per_min:
+        return None
+    return math.log(per_s(figures.max_invocations_per_min))
+
+
+def _lowest_price(scout: TrialRecord, per_hour_usd: Callable[[str], float | None]) -> float | None:
+    """USD an hour of the cheapest instance type that the trial stands for."""
+    prices = [per_hour_usd(candidate.instance_type) for candidate in scout.candidates]
+    return min((price for price in prices if price), default=None)
+
+
+def _believed(entrants: Sequence[Entrant], log_prices: Floats) -> Beliefs:
+    scouts = [_scouted(number, entrant.scout) for number, entrant in enumerate(entrants)]
+    blocks: dict[int, dict[int, float]] = {}
+    for number, entrant in enumerate(entrants):
+        for block, value in entrant.log_maxima.items():
+            blocks.setdefault(block, {})[number] = value
+    return beliefs(len(entrants), scouts, list(blocks.values()), log_prices)
+
+
+def _scouted(number: int, scout: TrialRecord) -> Scout:
+    assert scout.figures is not None
+    maximum, ci = scout.figures.max_invocations_per_min, scout.figures.max_invocations_per_min_ci
+    assert maximum
+    sd = UNKNOWN_SD
+    if ci is not None and ci[0] and ci[1]:
+        sd = max(LEAST_SD, math.log(ci[1] / ci[0]) / (2 * Z95))
+    return Scout(number, math.log(per_s(maximum)), sd)
+
+
+def _tied(costs: Floats, best: int, finals: Sequence[int]) -> list[int]:
+    """Who may be cheaper than the best with more than the share of 5 % that each comparison gets
+    (Bonferroni over those that were in the finals)."""
+    others = max(1, sum(1 for count in finals if count) - 1)
+    cheaper = (costs < costs[:, [best]]).mean(axis=0)
+    return [i for i in range(costs.shape[1]) if i == best or cheaper[i] > 0.025 / others]
+
+
+def _more_starts(costs: Floats, best: int, tied: Sequence[int], entrant: Entrant) -> int | None:
+    """So many more starts of each until the nearest is apart, or known to be within the zone."""
+    starts = len(entrant.finals)
+    if len(tied) < 2 or not starts:
+        return None
+    wanted = 0.0
+    for other in tied:
+        if other == best:
+            continue
+        apart = costs[:, other] - costs[:, best]
+        goal = max(abs(float(apart.mean())), math.log1p(INDIFFERENCE_RATIO)) / Z95
+        wanted = max(wanted, starts * (float(apart.std()) / goal) ** 2)
+    return max(0, math.ceil(wanted) - starts) or None

@@ -1,0 +1,178 @@
+"""Scouts, then finals among those that may be the best: on fakes with known speeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from rightsizer.errors import ExitCode, Reason, TrialFailed
+from rightsizer.jobs import resume, run
+from rightsizer.loading import load
+from rightsizer.stop_switch import StopSwitch
+from rightsizer.traffic.fake import FakeServer
+
+from .fakes import JOB, fake_outside, write_job
+
+RACE = (
+    JOB.replace('["slow", "fast"]', "[{values}]")
+    .replace(
+        "{type: stairs, users_per_step: 1, steps: 3, duration_s: 60}",
+        "{type: search, budget_s: 60}",
+    )
+    .replace("target: {invocations_per_min: 2000}\n", "")
+    .replace("stop: {flat_invocations: continue}\n", "limits: {max_trials: {most}}\n")
+)
+
+
+def race(folder: Path, *times_ms: float, most: int = 40, **outside):
+    """A job of candidates with these service times, ms; SPEED is the time."""
+    values = ", ".join(f'"{time}"' for time in times_ms)
+    text = RACE.replace("{values}", values).replace("{most}", str(most))
+    given = {"behaviour": served, **outside}
+    return run(write_job(folder, text), outside=fake_outside(**given))
+
+
+def served(environment) -> FakeServer:
+    return FakeServer(service_ms=[float(environment["SPEED"])])
+
+
+def finals_of(job, speed: str):
+    return [
+        trial
+        for trial in job.trials
+        if trial.stage == "final" and trial.candidate.environment["SPEED"] == speed
+    ]
+
+
+def test_the_clear_winner_is_measured_on_three_fresh_starts_and_the_loser_dropped(tmp_path: Path):
+    job = race(tmp_path, 20.0, 40.0)
+    fast, slow = job.recommendations
+    assert [row.environment["SPEED"] for row in job.recommendations] == ["20.0", "40.0"]
+    assert (len(finals_of(job, "20.0")), len(finals_of(job, "40.0"))) == (3, 0)
+    assert fast.p_best > 0.99
+    assert slow.p_best < 0.01
+    assert fast.tied_with_best is slow.tied_with_best is False
+    assert (fast.starts, slow.starts) == (4, 1)
+    assert "dropped" in {doubt.code for doubt in slow.doubts}
+    assert "one-start" in {doubt.code for doubt in slow.doubts}
+    assert "one-start" not in {doubt.code for doubt in fast.doubts}
+    assert slow.max_invocations_per_min > 0
+    assert job.exit_code is ExitCode.OK
+
+
+def test_equal_candidates_meet_in_six_blocks_and_are_called_tied(tmp_path: Path):
+    job = race(tmp_path, 20.0, 20.001, 45.0)
+    first, second, last = job.recommendations
+    assert first.tied_with_best is second.tied_with_best is True
+    assert last.tied_with_best is False
+    assert first.p_best + second.p_best == pytest.approx(1.0, abs=0.01)
+    blocks = [trial.block for trial in finals_of(job, "20.0")]
+    assert blocks == [1, 2, 3, 4, 5, 6]
+    assert blocks == [trial.block for trial in finals_of(job, "20.001")]
+
+
+def test_finals_of_a_block_share_their_arrivals_and_blocks_do_not(tmp_path: Path):
+    job = race(tmp_path, 20.0, 20.001)
+    sent = {
+        (trial.block, trial.candidate.environment["SPEED"]): trial.requests.attempted
+        for trial in job.trials
+        if trial.stage == "final"
+    }
+    for block in range(1, 7):
+        assert sent[block, "20.0"] == pytest.approx(sent[block, "20.001"], rel=0.02)
+    assert len({sent[block, "20.0"] for block in range(1, 7)}) > 1
+
+
+def test_the_order_within_a_block_is_not_always_the_same(tmp_path: Path):
+    job = race(tmp_path, 20.0, 20.001)
+    finals = [trial for trial in job.trials if trial.stage == "final"]
+    firsts = {pair[0].candidate.id for pair in zip(finals[::2], finals[1::2], strict=True)}
+    assert len(firsts) == 2
+
+
+def test_a_race_stops_at_max_trials_and_says_that_it_could_not_tell(tmp_path: Path):
+    job = race(tmp_path, 20.0, 20.2, most=4)
+    assert len(job.trials) == 4
+    assert {trial.block for trial in job.trials} == {0, 1}
+    best = job.best
+    assert best.starts == 2
+    assert best.tied_with_best is not None
+
+
+def test_a_candidate_that_fails_when_started_again_is_not_recommended(tmp_path: Path):
+    starts: dict[str, int] = {}
+
+    def outcome(launch):
+        speed = launch.environment["SPEED"]
+        starts[speed] = starts.get(speed, 0) + 1
+        if speed == "20.0" and starts[speed] > 1:
+            return TrialFailed(Reason.CRASHED, "it starts only once")
+        return None
+
+    job = race(tmp_path, 20.0, 20.4, outcome=outcome)
+    assert job.best.environment["SPEED"] == "20.4"
+    assert all(trial.reason is Reason.CRASHED for trial in finals_of(job, "20.0"))
+
+
+def test_a_value_with_which_nothing_starts_is_given_up_after_two(tmp_path: Path):
+    text = RACE.replace("SPEED: [{values}]", 'SPEED: ["20.0", "40.0", "60.0"], MODE: [bad, good]')
+    started = []
+
+    def outcome(launch):
+        started.append((launch.environment["MODE"], launch.environment["SPEED"]))
+        if launch.environment["MODE"] == "bad":
+            return TrialFailed(Reason.EXITED_AT_START, "exit code 1")
+        return None
+
+    path = write_job(tmp_path, text.replace("{most}", "12"))
+    job = run(path, outside=fake_outside(outcome=outcome, behaviour=served))
+    assert ("bad", "60.0") not in started
+    [skipped] = [trial for trial in job.trials if trial.reason is Reason.INFEASIBLE]
+    assert skipped.candidate.environment == {"MODE": "bad", "SPEED": "60.0"}
+    assert skipped.detail == "2 candidates with MODE=bad ended with exited-at-start"
+    assert job.best.environment == {"MODE": "good", "SPEED": "20.0"}
+    assert job.exit_code is ExitCode.PARTIAL
+
+
+def test_one_candidate_alone_has_nobody_to_race(tmp_path: Path):
+    job = race(tmp_path, 20.0)
+    assert len(job.trials) == 1
+    assert job.best.p_best is None
+    assert job.best.tied_with_best is None
+
+
+def test_traffic_that_is_given_beforehand_runs_each_candidate_once(tmp_path: Path):
+    job = run(write_job(tmp_path), outside=fake_outside())
+    assert [trial.stage for trial in job.trials] == ["scout", "scout"]
+    assert all(row.p_best is None for row in job.recommendations)
+
+
+def test_saturated_throughput_is_raced_too(tmp_path: Path):
+    text = RACE.replace("type: search", "type: saturate").replace("{most}", "20")
+    text = text.replace("limit: {percentile: P95, latency_ms: 120}\n", "")
+    path = write_job(tmp_path, text.replace("{values}", '"20.0", "25.0"'))
+    job = run(path, outside=fake_outside(behaviour=served))
+    assert job.best.environment["SPEED"] == "20.0"
+    assert job.best.p_best > 0.99
+    assert job.best.max_invocations_per_min == pytest.approx(3000, rel=0.01)
+    assert len(finals_of(job, "20.0")) == 3
+
+
+def test_a_stopped_race_goes_on_where_it_was_and_ends_the_same(tmp_path: Path):
+    whole = race(tmp_path, 20.0, 20.001)
+    switch = StopSwitch()
+
+    def stop_in_the_third_final(event) -> None:
+        if type(event).__name__ == "TrialStarted" and "final 2" in event.label:
+            switch.press()
+
+    text = RACE.replace("{values}", '"20.0", "20.001"').replace("{most}", "40")
+    path = write_job(tmp_path, text)
+    outside = fake_outside(behaviour=served)
+    part = run(path, outside=outside, on_event=stop_in_the_third_final, switch=switch)
+    assert part.status == "stopped"
+    job = resume(part.id, outside=outside)
+    assert job.status == "completed"
+    assert len(job.trials) == len(whole.trials)
+    assert job.best.p_best == whole.best.p_best
+    assert load(job.id) == job
