@@ -459,7 +459,35 @@ def test_the_expected_time_is_that_of_the_traffic_and_ten_seconds_a_start(
         job({"instance_type": "local.1cpu", "environment": {"A": ["1", "2"]}}, traffic=traffic)
     )
     assert (plan.traffic_s, len(plan.steps)) == (traffic_s, steps)
-    assert plan.expected_s == 2 * (10 + traffic_s)
+    assert plan.scouting_s == 2 * (10 + traffic_s)
+    if steps:
+        assert plan.expected_s == plan.scouting_s
+
+
+def test_a_race_expects_six_short_finals_of_two_candidates_as_far_as_max_trials_allows():
+    swept = {"instance_type": "local.1cpu", "environment": {"A": ["1", "2", "3"]}}
+    search = {"type": "search", "budget_s": 60.0}
+    plan = plan_of(job(swept, traffic=search))
+    assert plan.finals == 12
+    assert plan.expected_s == pytest.approx(3 * 70 + 12 * 30)
+    assert plan_of(job(swept, traffic=search, limits={"max_trials": 5})).finals == 2
+    alone = {"instance_type": "local.1cpu"}
+    assert plan_of(job(alone, traffic=search)).finals == 0
+
+
+def test_many_candidates_are_scouted_with_half_the_budget():
+    values = [str(number) for number in range(10)]
+    swept = {"instance_type": "local.1cpu", "environment": {"A": values}}
+    plan = plan_of(job(swept, traffic={"type": "search", "budget_s": 60.0}))
+    assert plan.scouting_s == 10 * (10 + 30)
+
+
+def test_a_race_that_cannot_come_to_every_candidate_once_is_refused():
+    swept = {"instance_type": "local.1cpu", "environment": {"A": ["1", "2", "3"]}}
+    short = {"duration_s": 179.0}
+    with pytest.raises(ProblemsError, match="cannot measure 3 candidates once") as caught:
+        plan_of(job(swept, traffic={"type": "search", "budget_s": 60.0}, limits=short))
+    assert "lower traffic.budget_s" in str(caught.value)
 
 
 def test_a_refused_candidate_takes_no_time():

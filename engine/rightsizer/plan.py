@@ -19,6 +19,15 @@ from rightsizer.spec import JobSpec, SaturateTraffic, SearchTraffic
 
 START_S = 10.0
 """What a plan reckons for a server start, with probes and stop, in its expected time."""
+FINAL_SHARE = 1 / 3
+"""A final's traffic over a scout's: what that looked for is known, and many starts are worth more
+than one."""
+USUAL_STARTS = 6
+"""Of each finalist, while there are several."""
+USUAL_FINALISTS = 2
+MANY_CANDIDATES = 8
+"""More than these are scouted with a share of the budget."""
+SCOUT_SHARE = 0.5
 
 Stage = Literal["scout", "final"]
 """A candidate is scouted once; those that may be the best then meet in finals."""
@@ -80,6 +89,8 @@ class Plan:
     """Planned traffic of one trial, at the most."""
     at_once: int = 1
     """Trials that run at the same time, at the most."""
+    finals: int = 0
+    """Further short trials of those that may be the best, as many as are usual."""
 
     @property
     def options(self) -> tuple[PlannedTrial, ...]:
@@ -95,7 +106,19 @@ class Plan:
     @property
     def expected_s(self) -> float:
         """Wall time of the whole job, roughly."""
-        return ceil(len(self.trials) / self.at_once) * (START_S + self.traffic_s)
+        finals_s = ceil(self.finals / self.at_once) * (START_S + FINAL_SHARE * self.traffic_s)
+        return self.scouting_s + finals_s
+
+    @property
+    def scouting_s(self) -> float:
+        """Wall time until every candidate was measured once, roughly."""
+        return ceil(len(self.trials) / self.at_once) * (START_S + self.scout_traffic_s)
+
+    @property
+    def scout_traffic_s(self) -> float:
+        """Planned traffic of a candidate's first trial, at the most."""
+        races = not self.steps and len(self.trials) > MANY_CANDIDATES
+        return SCOUT_SHARE * self.traffic_s if races else self.traffic_s
 
     @property
     def generator_cpus(self) -> frozenset[int]:
@@ -167,9 +190,33 @@ def make_plan(
         trials = _measured_once(trials)
     steps = steps_of(spec.traffic)
     traffic_s = sum(step.duration_s for step in steps)
+    finals = 0
     if isinstance(spec.traffic, SaturateTraffic | SearchTraffic):
         traffic_s = spec.traffic.budget_s
-    return Plan(tuple(trials), tuple(refused), steps, traffic_s, at_once)
+        if len(trials) > 1:
+            left = spec.limits.max_trials - len(trials) - len(refused)
+            finals = max(0, min(USUAL_FINALISTS * USUAL_STARTS, left))
+    plan = Plan(tuple(trials), tuple(refused), steps, traffic_s, at_once, finals)
+    _require_time(plan, spec)
+    return plan
+
+
+def _require_time(plan: Plan, spec: JobSpec) -> None:
+    """Refuse a race that cannot even come to every candidate once.
+
+    Raises:
+        ProblemsError: saying what it would take.
+    """
+    rounds = ceil(len(plan.trials) / plan.at_once)
+    least_s = rounds * plan.scout_traffic_s
+    if len(plan.trials) > 1 and not plan.steps and least_s > spec.limits.duration_s:
+        raise ProblemsError(
+            [
+                f"limits.duration_s of {spec.limits.duration_s:g} cannot measure "
+                f"{len(plan.trials)} candidates once ({least_s:g} s of traffic); allow more, or "
+                "lower traffic.budget_s"
+            ]
+        )
 
 
 def require_runnable(plan: Plan) -> None:

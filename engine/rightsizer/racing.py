@@ -20,23 +20,16 @@ import numpy as np
 from rightsizer.analysis.trial import basis_of
 from rightsizer.candidates import hash_of
 from rightsizer.errors import Reason, TrialState
-from rightsizer.plan import START_S, Plan, PlannedTrial
+from rightsizer.plan import FINAL_SHARE, START_S, USUAL_STARTS, Plan, PlannedTrial
 from rightsizer.schedule import Step, closed_step
 from rightsizer.spec import JobSpec, SaturateTraffic, SearchTraffic
 from rightsizer.standing import FEWEST_STARTS, Entrant, Standing, standing_of
 from rightsizer.trials import TrialRecord
 
-FINAL_SHARE = 1 / 3
-"""Of the scout's budget: what it looked for is known, and many starts are worth more than one."""
 WARM_UP_SHARE, WARM_UP_LEAST_S = 0.05, 1.0
 """Of a final, for one user before the open step."""
-USUAL_STARTS = 6
-"""Of each finalist, while there are several."""
 COVERED = 0.98
 """Those in a block hold so much of the probability to be the best."""
-MANY_CANDIDATES = 8
-"""More than these are scouted with half of the budget."""
-SCOUT_SHARE = 0.5
 FEWEST_ALIKE = 2
 """So many that failed alike, and none that ran, make a value infeasible."""
 INFEASIBLE = frozenset({Reason.EXITED_AT_START, Reason.NEVER_READY, Reason.OUT_OF_MEMORY})
@@ -107,11 +100,11 @@ class Race:
 
     def _scouts(self, records: Mapping[str, TrialRecord]) -> list[PlannedTrial]:
         """One for each candidate; where half a budget told nothing, one more with the whole."""
-        if len(self.plan.trials) <= MANY_CANDIDATES:
+        if self.plan.scout_traffic_s == self.plan.traffic_s:
             return list(self.plan.trials)
         found = []
         for trial in self.plan.trials:
-            found.append(_with(trial, budget_s=SCOUT_SHARE * self._budget_s))
+            found.append(_with(trial, budget_s=self.plan.scout_traffic_s))
             record = records.get(trial.id)
             if record is not None and record.figures is not None:
                 codes = {doubt.code for doubt in record.figures.doubts}

@@ -99,7 +99,7 @@ class Runner:
     def left_s(self, in_trial_s: float) -> float:
         """Wall time until the job ends: measured trials, or the plan, for those to come."""
         plan = self._context.plan
-        planned_s = plan.expected_s * plan.at_once / max(1, len(plan.trials))
+        planned_s = plan.scouting_s * plan.at_once / max(1, len(plan.trials))
         each_s = sum(self._walls_s) / len(self._walls_s) if self._walls_s else planned_s
         return len(self._waiting) * each_s / plan.at_once + max(0.0, each_s - in_trial_s)
 

@@ -54,6 +54,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
             *(_refused(refusal) for refusal in plan.refused),
         ],
         "trials": len(plan.trials),
+        "finals": plan.finals,
         "steps": [_step(step) for step in plan.steps],
         "traffic_s": plain(plan.traffic_s),
         "expected_s": plain(plan.expected_s),

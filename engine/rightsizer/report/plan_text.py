@@ -8,13 +8,14 @@ from rightsizer.accelerators import UNTRIED, described
 from rightsizer.candidates import Candidate
 from rightsizer.catalog import InstanceType
 from rightsizer.inventory import format_cpus
-from rightsizer.plan import Plan, PlannedTrial
+from rightsizer.plan import USUAL_FINALISTS, Plan, PlannedTrial
 from rightsizer.report.cells import Columns, Lines, fold_one, table_text, width_of
 from rightsizer.report.entries import Entry, Section, section_text
 from rightsizer.report.layout import aligned, label, one_line, own_command, variables
 from rightsizer.report.sentence import promise
 from rightsizer.results import JobLine
 from rightsizer.spec import JobSpec
+from rightsizer.standing import FEWEST_STARTS
 from rightsizer.units import ABSENT, counted, duration, given, hourly_usd, significant
 
 PLAN_HEADERS = {
@@ -85,7 +86,9 @@ def instance_types_table(
 def _summary(plan: Plan, spec: JobSpec) -> str:
     return (
         f"{spec.name}: {counted(len(plan.candidates), 'candidate')}, "
-        f"{counted(len(plan.trials), 'trial')}, about {duration(plan.expected_s)}"
+        f"{counted(len(plan.trials), 'trial')}"
+        f"{f' and some {plan.finals} short finals' if plan.finals else ''}, "
+        f"about {duration(plan.expected_s)}"
     )
 
 
@@ -110,16 +113,34 @@ def _sections(plan: Plan, spec: JobSpec) -> list[Section]:
         f"the job may take {duration(allowed_s)}, less than expected: the last trials would not "
         "run; allow more or sweep less",
     )
+    if plan.finals and plan.scouting_s < allowed_s:
+        late = Entry(
+            "limits.duration_s",
+            f"the job may take {duration(allowed_s)}, less than expected: there may be too little "
+            "time for the finals that tell the best candidates apart",
+        )
+    few = Entry(
+        "limits.max_trials",
+        f"of {spec.limits.max_trials} trials {len(plan.trials)} are the candidates' first: too few "
+        "are left to tell the best apart; allow more",
+    )
     return [
         *([Section("Cannot run", refused)] if refused else []),
         *([Section("Measured once", tuple(map(_group, groups)))] if groups else []),
         *([Section("Containers may", tuple(_relaxation(r) for r in relaxed))] if relaxed else []),
         *([Section("Accelerators", tuple(accelerators))] if accelerators else []),
         *([Section("Too long", (late,))] if plan.expected_s > allowed_s else []),
+        *([Section("Not to be separated", (few,))] if _too_few(plan) else []),
         Section(
             "Each trial", (Entry("traffic", _traffic(plan, spec)), *_wanted(spec), *co_located)
         ),
     ]
+
+
+def _too_few(plan: Plan) -> bool:
+    """Whether a race has no room for its finals."""
+    races = not plan.steps and len(plan.trials) > 1
+    return races and plan.finals < USUAL_FINALISTS * FEWEST_STARTS
 
 
 def _traffic(plan: Plan, spec: JobSpec) -> str:
