@@ -24,7 +24,7 @@ $(MODEL): $(VENV)/.installed containers/resnet50/export.py $(wildcard containers
 $(IMAGES): $(VENV)/.installed payloads/make_images.py
 	$(BIN)/python payloads/make_images.py --out $(IMAGES)
 
-demo: $(MODEL) $(IMAGES) ## measure ResNet50 on this machine and recommend (6 minutes)
+demo: $(MODEL) $(IMAGES) ## measure ResNet50 on this machine and recommend (10 minutes)
 	$(BIN)/rightsizer run containers/demo.yaml
 
 # Tests with servers run one at a time: each wants the CPUs to itself.

@@ -5,7 +5,8 @@
     job = rightsizer.run("job.yaml")
     print(job.best, job.frame())
 
-`run` and `resume` measure, `load` reads a stored job. All three return a `Job`. `measure` measures
+`run` and `resume` measure, `load` reads a stored job, `what_if` ranks it anew under another
+question. All four return a `Job`. `measure` measures
 a server that already runs, and returns a `Measured`. `selftest` measures the instrument itself, and
 returns a `SelfTest`.
 """
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from rightsizer.results import Job
     from rightsizer.selftesting.outcome import SelfTest
     from rightsizer.selftesting.sequence import selftest
+    from rightsizer.what_ifs import what_if
 
 _HOMES = {
     "EnvironmentFault": "rightsizer.errors",
@@ -41,6 +43,7 @@ _HOMES = {
     "resume": "rightsizer.jobs",
     "run": "rightsizer.jobs",
     "selftest": "rightsizer.selftesting.sequence",
+    "what_if": "rightsizer.what_ifs",
 }
 
 __all__ = [
@@ -57,6 +60,7 @@ __all__ = [
     "resume",
     "run",
     "selftest",
+    "what_if",
 ]
 
 

@@ -145,6 +145,8 @@ class Reason(StrEnum):
     NO_VALID_STEP = "no-valid-step"
     """Every step was spoilt by something else; the detail says by what."""
     NO_SAMPLES = "no-samples"
+    NOT_COVERED = "not-covered"
+    """Of `what-if`: nothing measured tells of the limit asked for."""
     # interrupted
     ENGINE_LOST = "engine-lost"
     HOST_LOST = "host-lost"

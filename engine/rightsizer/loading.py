@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rightsizer.analysis import doubts
@@ -10,8 +11,9 @@ from rightsizer.errors import TrialState
 from rightsizer.recommendation import Price, recommend
 from rightsizer.results import Job, JobLine
 from rightsizer.spec import JobSpec, SaturateTraffic, SearchTraffic
-from rightsizer.standing import standing_of
+from rightsizer.standing import Standing, standing_of
 from rightsizer.store import Store, StoredJob, default_store
+from rightsizer.trials import TrialRecord
 
 
 def load(job: str, *, store: str | Path | None = None) -> Job:
@@ -50,11 +52,7 @@ def assemble(store: Store, stored: StoredJob) -> Job:
     spec = JobSpec.model_validate(dict(stored.spec))
     trials = store.trials(stored.id)
     prices = {name: Price(**price) for name, price in stored.inputs["prices"].items()}
-    standing = None
-    if isinstance(spec.traffic, SearchTraffic | SaturateTraffic):
-        standing = standing_of(
-            trials, lambda name: prices[name].per_hour_usd, spec.limit, spec.target
-        )
+    standing = raced(trials, spec, prices)
     ranked, rejected = recommend(trials, prices.__getitem__, spec.target, standing)
     on_job = []
     if stored.cut_short:
@@ -73,3 +71,12 @@ def assemble(store: Store, stored: StoredJob) -> Job:
         doubts=tuple(on_job),
         samples_dir=str(store.job_dir(stored.id)),
     )
+
+
+def raced(
+    trials: Sequence[TrialRecord], spec: JobSpec, prices: Mapping[str, Price]
+) -> Standing | None:
+    """How a job's candidates stand; None where its traffic gives nothing to race by."""
+    if not isinstance(spec.traffic, SearchTraffic | SaturateTraffic):
+        return None
+    return standing_of(trials, lambda name: prices[name].per_hour_usd, spec.limit, spec.target)

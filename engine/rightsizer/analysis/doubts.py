@@ -209,6 +209,15 @@ def dropped(p_good: float, starts: int) -> Doubt:
     return Doubt("dropped", "note", message, "", {"p_good": p_good, "starts": float(starts)})
 
 
+def interpolated(percentile: str, limit_ms: float) -> Doubt:
+    """A maximum at a limit that was not the job's."""
+    message = (
+        f"the maximum at {percentile} {milliseconds(limit_ms)} was read off the latencies measured "
+        "at other loads, not measured"
+    )
+    return Doubt("interpolated", "weakens", message, "run the job with this limit to confirm it")
+
+
 def stand_in(instance_type: str, host: str) -> Doubt:
     """The host is declared a substitute."""
     return Doubt(

@@ -22,6 +22,7 @@ from rightsizer.cli import (
     selftest,
     show,
     stop,
+    what_if,
 )
 from rightsizer.errors import ExitCode, RightsizerError
 
@@ -44,6 +45,7 @@ app.command("show")(show.show)
 app.command("resume")(resume.resume)
 app.command("stop")(stop.stop)
 app.command("gc")(gc.gc)
+app.command("what-if")(what_if.what_if)
 app.command("hosts")(hosts.hosts)
 app.command("instance-types")(instance_types.instance_types)
 app.command("selftest")(selftest.selftest)

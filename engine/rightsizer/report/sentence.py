@@ -64,6 +64,21 @@ def promise(limit: LimitSpec) -> str:
     return f"{limit.percentile} within {milliseconds(limit.latency_ms)} and {errors}"
 
 
+def question(job: Job) -> str:
+    """`P95 within 250 ms and at most 1 % errors, 300 invocations a minute`."""
+    asked = promise(LimitSpec.model_validate(job.spec.get("limit", {})))
+    target = job.spec.get("target")
+    if target is None:
+        return asked
+    wanted = TargetSpec.model_validate(target)
+    parts = [asked, f"{_invocations(wanted.invocations_per_min)} a minute"]
+    if wanted.max_utilisation_ratio < 1:
+        parts.append(f"at most {percent(wanted.max_utilisation_ratio)} busy")
+    if wanted.spare_instances:
+        parts.append(f"{wanted.spare_instances} spare")
+    return ", ".join(parts)
+
+
 def _next_command(job: Job) -> str:
     if job.status in ("stopped", "failed"):
         return f"rightsizer resume {job.id}"

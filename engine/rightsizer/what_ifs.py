@@ -1,0 +1,214 @@
+"""Another question to a stored job: new target, limit, prices or headroom. Measures nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from rightsizer.catalog import load_catalog
+from rightsizer.effects import effects_of
+from rightsizer.errors import InputError, Reason, TrialState, UsageError
+from rightsizer.hosts.probe import this_machine
+from rightsizer.loading import assemble, raced
+from rightsizer.projecting import NotCovered, at_limit
+from rightsizer.recommendation import Price, recommend
+from rightsizer.results import Job
+from rightsizer.spec import JobSpec, LimitSpec, TargetSpec
+from rightsizer.standing import Standing
+from rightsizer.store import Store, default_store
+from rightsizer.trials import TrialRecord
+
+T = TypeVar("T", LimitSpec, TargetSpec)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is to be different; None leaves it as the job had it."""
+
+    invocations_per_min: float | None = None
+    limit_ms: float | None = None
+    percentile: str | None = None
+    prices: Path | None = None
+    max_utilisation_ratio: float | None = None
+    spare_instances: int | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is to be different."""
+        return self == Question()
+
+
+def what_if(
+    job: str,
+    *,
+    invocations_per_min: float | None = None,
+    limit_ms: float | None = None,
+    percentile: str | None = None,
+    prices: str | Path | None = None,
+    max_utilisation_ratio: float | None = None,
+    spare_instances: int | None = None,
+    store: str | Path | None = None,
+) -> Job:
+    """A stored job ranked anew, as if it had asked for something else.
+
+    Another target, headroom, spares or prices keep the measured maxima. Another limit or percentile
+    (`P50`, `P90`, `P95`, `P99`) reads them off the stored latencies, and refuses what these do not
+    cover.
+
+    Args:
+        job: an id or unambiguous name.
+        invocations_per_min: the target.
+        limit_ms: the latency limit, ms.
+        percentile: of the latency.
+        prices: a price file; types that it does not name keep their price.
+        max_utilisation_ratio: of the target's instances, 0..1.
+        spare_instances: beyond those the target needs.
+        store: the folder it is kept in; RIGHTSIZER_STORE or the user's data folder if None.
+
+    Raises:
+        UsageError: no such job, nothing asked, or headroom or spares without a target.
+        InputError: nothing of what was measured covers the limit; a bad price file.
+    """
+    question = Question(
+        invocations_per_min,
+        limit_ms,
+        percentile,
+        None if prices is None else Path(prices),
+        max_utilisation_ratio,
+        spare_instances,
+    )
+    if question.is_empty:
+        raise UsageError("nothing is asked", "", "give a target, a limit or prices")
+    with Store(Path(store) if store is not None else default_store()) as opened:
+        stored = opened.find(job)
+        found = assemble(opened, stored)
+    spec = JobSpec.model_validate(dict(found.spec))
+    target = _target(spec.target, question)
+    limit = _limit(spec.limit, question)
+    price_of = _prices(stored.inputs["prices"], question.prices, target)
+    trials = list(found.trials)
+    if limit != spec.limit:
+        trials = _at_limit(found, raced(trials, spec, price_of), spec.limit, limit)
+        ranked, rejected = recommend(trials, price_of.__getitem__, target)
+    else:
+        standing = raced(trials, spec.model_copy(update={"target": target}), price_of)
+        ranked, rejected = recommend(trials, price_of.__getitem__, target, standing)
+    asked = {"target": _dumped(target), "limit": limit.model_dump(mode="json")}
+    return replace(
+        found,
+        spec={**found.spec, **asked},
+        recommendations=tuple(ranked),
+        rejected=tuple(rejected),
+        effects=tuple(effects_of(ranked)),
+        trials=tuple(trials),
+    )
+
+
+def _target(target: TargetSpec | None, question: Question) -> TargetSpec | None:
+    wanted: dict[str, Any] = {
+        "invocations_per_min": question.invocations_per_min,
+        "max_utilisation_ratio": question.max_utilisation_ratio,
+        "spare_instances": question.spare_instances,
+    }
+    changes = {name: value for name, value in wanted.items() if value is not None}
+    if not changes:
+        return target
+    if target is None and question.invocations_per_min is None:
+        why = "the job has no target for headroom and spares to apply to"
+        raise UsageError(why, "", "give --invocations-per-min")
+    before = {} if target is None else target.model_dump()
+    return _checked(TargetSpec, {**before, **changes})
+
+
+def _limit(limit: LimitSpec, question: Question) -> LimitSpec:
+    changes = {
+        name: value
+        for name, value in (
+            ("latency_ms", question.limit_ms),
+            ("percentile", question.percentile),
+        )
+        if value is not None
+    }
+    changed = _checked(LimitSpec, {**limit.model_dump(), **changes})
+    if changed.latency_ms is None and changed != limit:
+        raise UsageError("the job has no latency limit", "", "give --limit-ms with the percentile")
+    return changed
+
+
+def _checked(kind: type[T], values: Mapping[str, Any]) -> T:
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name, given = first["loc"][-1], first["input"]
+        raise UsageError(f"{name} cannot be {given}", first["msg"], "give another") from None
+
+
+def _prices(
+    stored: Mapping[str, Mapping[str, Any]], file: Path | None, target: TargetSpec | None
+) -> dict[str, Price]:
+    """Those of the file, and where it names none those that the job has."""
+    prices = {name: Price(**price) for name, price in stored.items()}
+    if file is None:
+        return prices
+    catalog = load_catalog(this_machine().size, file)
+    utilisation = target.max_utilisation_ratio if target else 1.0
+    for name, before in prices.items():
+        kind = catalog.find(name)
+        per_hour_usd = None if kind is None else catalog.price(kind, utilisation)
+        if kind is not None and per_hour_usd is not None:
+            prices[name] = Price(per_hour_usd, kind.price_basis)
+        else:
+            prices[name] = before
+    return prices
+
+
+def _at_limit(
+    job: Job, standing: Standing | None, own: LimitSpec, limit: LimitSpec
+) -> list[TrialRecord]:
+    """Each candidate's first trial with the figures that it would have had at the limit."""
+    found = []
+    refused: list[str] = []
+    for trial in job.trials:
+        if trial.stage != "scout" or trial.figures is None:
+            found.append(trial)
+            continue
+        steps = [
+            step
+            for other in job.trials
+            if other.candidate.id == trial.candidate.id
+            for step in other.steps
+        ]
+        together = standing.figures_of(trial.candidate.id) if standing else None
+        projected = at_limit(together or trial.figures, steps, own, limit)
+        if isinstance(projected, NotCovered):
+            refused.append(projected.why)
+            detail = projected.why
+            found.append(
+                replace(
+                    trial,
+                    state=TrialState.INVALID,
+                    reason=Reason.NOT_COVERED,
+                    detail=detail,
+                    figures=None,
+                )
+            )
+        else:
+            found.append(replace(trial, figures=projected))
+    if refused and not any(_has_maximum(trial) for trial in found):
+        todo = "ask for a limit that was measured, or run the job with this one"
+        raise InputError("the stored curves do not tell", refused[0], todo)
+    return found
+
+
+def _has_maximum(trial: TrialRecord) -> bool:
+    figures = trial.figures if trial.stage == "scout" else None
+    return figures is not None and bool(figures.max_invocations_per_min)
+
+
+def _dumped(target: TargetSpec | None) -> Mapping[str, Any] | None:
+    return None if target is None else target.model_dump(mode="json")

@@ -1,0 +1,122 @@
+"""Stored jobs asked something else: nothing is measured, and nothing is made up."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from rightsizer.errors import InputError, UsageError
+from rightsizer.jobs import run
+from rightsizer.loading import load
+from rightsizer.what_ifs import what_if
+from typer.testing import CliRunner
+
+from .fakes import JOB, fake_outside, write_job
+from .test_racing import race
+
+
+@pytest.fixture
+def stairs(tmp_path: Path) -> str:
+    """One to three users on 100 and 50 ms; the limit is 120 ms, the target 2,000."""
+    return run(write_job(tmp_path), outside=fake_outside()).id
+
+
+def maxima(job) -> dict[str, float]:
+    return {row.environment["SPEED"]: row.max_invocations_per_min for row in job.recommendations}
+
+
+def test_another_target_needs_another_fleet_of_the_same_maxima(stairs):
+    answer = what_if(stairs, invocations_per_min=4000.0)
+    assert maxima(answer) == maxima(load(stairs))
+    assert [row.fleet.instance_count for row in answer.recommendations] == [4, 7]
+
+
+def test_headroom_and_spares_are_added_to_the_jobs_own_target(stairs):
+    answer = what_if(stairs, max_utilisation_ratio=0.5, spare_instances=2)
+    assert [row.fleet.instance_count for row in answer.recommendations] == [6, 9]
+
+
+def test_another_price_changes_costs_and_keeps_the_maxima(stairs, tmp_path):
+    (tmp_path / "other.csv").write_text("instance_type,price_per_hour\nlocal.1cpu,6.0\n")
+    answer = what_if(stairs, prices=tmp_path / "other.csv")
+    before, after = load(stairs).best, answer.best
+    assert after.cost_per_inference_usd == pytest.approx(10 * before.cost_per_inference_usd)
+    assert after.max_invocations_per_min == before.max_invocations_per_min
+
+
+def test_a_lower_closed_limit_takes_the_best_level_that_keeps_it(stairs):
+    answer = what_if(stairs, limit_ms=60.0)
+    # One user of the fast one has 50 ms; every level of the slow one has 100 or more.
+    assert list(maxima(answer)) == ["fast"]
+    assert answer.best.model_latency_ms == 50.0
+    [rejected] = answer.rejected
+    assert rejected.reason == "not-covered"
+    assert "outside the closed latencies that were measured, 100 ms to 300 ms" in rejected.detail
+    assert "interpolated" in {doubt.code for doubt in answer.best.doubts}
+
+
+def test_a_limit_that_nothing_measured_covers_is_refused(stairs):
+    with pytest.raises(InputError, match="ms lies outside the closed") as caught:
+        what_if(stairs, limit_ms=20.0)
+    assert "run the job with this one" in str(caught.value)
+
+
+def test_an_open_limit_between_measured_latencies_is_interpolated(tmp_path):
+    job = race(tmp_path, 20.0, 40.0)
+    same = what_if(job.id, limit_ms=119.0)
+    assert maxima(same)["20.0"] == pytest.approx(maxima(job)["20.0"], rel=0.1)
+    lower = what_if(job.id, limit_ms=80.0)
+    assert maxima(lower)["20.0"] < 0.95 * maxima(job)["20.0"]
+    low, high = lower.best.max_invocations_per_min_ci
+    assert low < lower.best.max_invocations_per_min < high
+    with pytest.raises(InputError, match="open latencies that were measured"):
+        what_if(job.id, limit_ms=1e6)
+
+
+def test_another_percentile_is_read_off_the_same_steps(tmp_path):
+    job = race(tmp_path, 20.0, 40.0)
+    assert maxima(what_if(job.id, percentile="P99"))["20.0"] < maxima(job)["20.0"]
+
+
+def test_a_raced_job_under_another_price_is_ranked_by_its_posterior(tmp_path):
+    job = race(tmp_path, 20.0, 40.0)
+    answer = what_if(job.id, invocations_per_min=1.0)
+    assert answer.best.p_best is not None
+    assert answer.best.fleet.instance_count == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({}, "nothing is asked"),
+        ({"limit_ms": 0.0}, "latency_ms cannot be 0"),
+        ({"percentile": "P77"}, "percentile cannot be P77"),
+        ({"max_utilisation_ratio": 1.5}, "max_utilisation_ratio cannot be 1.5"),
+    ],
+)
+def test_a_question_that_makes_no_sense_is_refused(stairs, asked, said):
+    with pytest.raises(UsageError, match=said):
+        what_if(stairs, **asked)
+
+
+def test_headroom_without_any_target_is_refused(tmp_path):
+    text = JOB.replace("target: {invocations_per_min: 2000}\n", "")
+    job = run(write_job(tmp_path, text), outside=fake_outside())
+    with pytest.raises(UsageError, match="give --invocations-per-min"):
+        what_if(job.id, spare_instances=1)
+
+
+def test_the_command_prints_the_new_question_and_ranking(stairs, tmp_path):
+    from rightsizer.cli import app
+
+    out = tmp_path / "answer.json"
+    done = CliRunner().invoke(
+        app, ["what-if", stairs, "--invocations-per-min", "4000", "--json", str(out)]
+    )
+    assert done.exit_code == 0
+    assert "P95 within 120 ms and at most 1 % errors, 4,000 invocations a minute" in done.stdout
+    assert "nothing was measured" in done.stdout
+    document = json.loads(out.read_text())
+    assert document["job"]["spec"]["target"]["invocations_per_min"] == 4000.0
+    assert document["recommendations"][0]["fleet"]["instance_count"] == 4
