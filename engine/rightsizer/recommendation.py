@@ -219,15 +219,16 @@ def _raced(rows: Sequence[Recommendation], standing: Standing) -> list[Recommend
 
 
 def _race_doubts(row: Recommendation, entrant: Entrant, standing: Standing) -> tuple[Doubt, ...]:
-    """That its figures are a scout's alone; of the best also that others may be as good."""
-    if row.candidate_id == standing.best:
-        if standing.keeps_promise:
-            return ()
-        p, more = standing.p_good[standing.best], standing.more_starts
-        return (doubts.not_separated(p, len(standing.tied), more),)
-    if len(entrant.finals) >= FEWEST_STARTS:
-        return ()
-    return (doubts.dropped(standing.p_good[row.candidate_id], 1 + len(entrant.finals)),)
+    """What its starts are too few for: to be known as the best, or to have figures of finals."""
+    key, starts = row.candidate_id, 1 + len(entrant.finals)
+    few = len(entrant.finals) < FEWEST_STARTS
+    if few and key != standing.best and key not in standing.tied:
+        return (doubts.dropped(standing.p_good[key], starts),)
+    found = [doubts.few_starts(starts, 1 + FEWEST_STARTS)] if few else []
+    if key == standing.best and not standing.keeps_promise:
+        p, more = standing.p_good[key], standing.more_starts
+        found.append(doubts.not_separated(p, len(standing.tied), more))
+    return tuple(found)
 
 
 def _recommendation(

@@ -30,8 +30,8 @@ INDIFFERENCE_RATIO = 0.02
 CONFIDENCE = 0.95
 FEWEST_STARTS = 3
 """Of a finalist, before anything is said of it."""
-UNKNOWN_SD = 0.15
-"""Of the log maximum of a scout without an interval."""
+UNKNOWN_SD = 0.3
+"""Of the log maximum of a scout without an interval, or not to be relied on."""
 LEAST_SD = 0.01
 TIE_BREAK = 1e-6
 """Of two fleets that cost the same, the one with cheaper inferences is the better."""
@@ -239,7 +239,8 @@ def _scouted(number: int, scout: TrialRecord) -> Scout:
     maximum, ci = scout.figures.max_invocations_per_min, scout.figures.max_invocations_per_min_ci
     assert maximum
     sd = UNKNOWN_SD
-    if ci is not None and ci[0] and ci[1]:
+    blocked = any(doubt.severity == "blocks" for doubt in scout.figures.doubts)
+    if ci is not None and ci[0] and ci[1] and not blocked:
         sd = max(LEAST_SD, math.log(ci[1] / ci[0]) / (2 * Z95))
     return Scout(number, math.log(per_s(maximum)), sd)
 

@@ -31,7 +31,7 @@ from rightsizer.spec import JobSpec, StopSpec
 from rightsizer.traffic.base import Session, StepRecord, Traffic
 from rightsizer.trial_watch import Watch, crash_of, since_the_last_answer
 from rightsizer.trials import Measurement, TrialRecord
-from rightsizer.units import NS_PER_S
+from rightsizer.units import NS_PER_S, per_min
 
 PROBE_AGAIN_S = 0.25
 
@@ -291,22 +291,29 @@ class Trial:
         return state_by_figures(judged) if ended is None else judged
 
     def _say_ended(self) -> None:
-        figures = self.record.figures
+        record, figures = self.record, self.record.figures
+        maximum = figures.max_invocations_per_min if figures else None
+        latency_ms = figures.model_latency_ms if figures else None
+        detail = record.detail or (figures.limit_detail if figures else "")
+        if self.planned.steps and record.steps and not record.detail:
+            # A final drives one known load; its maximum is that of all finals together.
+            last = record.steps[-1]
+            maximum, latency_ms, detail = per_min(last.achieved_per_s), last.latency_ms, ""
         self.parts.say(
             events.TrialEnded(
                 trial_id=self.planned.id,
                 number=self.number,
                 of=self.of,
                 label=self.planned.label,
-                state=self.record.state.value,
-                reason=None if self.record.reason is None else self.record.reason.value,
-                detail=self.record.detail or (figures.limit_detail if figures else ""),
-                max_invocations_per_min=figures.max_invocations_per_min if figures else None,
+                state=record.state.value,
+                reason=None if record.reason is None else record.reason.value,
+                detail=detail,
+                max_invocations_per_min=maximum,
                 max_kind=figures.max_kind if figures else None,
                 basis=figures.basis if figures else None,
                 percentile=figures.percentile if figures else None,
-                model_latency_ms=figures.model_latency_ms if figures else None,
-                wall_s=self.record.wall_s,
+                model_latency_ms=latency_ms,
+                wall_s=record.wall_s,
             )
         )
 

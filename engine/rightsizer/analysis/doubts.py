@@ -218,6 +218,14 @@ def interpolated(percentile: str, limit_ms: float) -> Doubt:
     return Doubt("interpolated", "weakens", message, "run the job with this limit to confirm it")
 
 
+def few_starts(starts: int, wanted: int) -> Doubt:
+    """A candidate that may be the best, and whose race ended before its figures were finals'."""
+    many = "one start" if starts == 1 else f"{starts} starts"
+    message = f"measured on {many}, where {wanted} carry its figures: they are those of one search"
+    next_step = "raise limits.duration_s and limits.max_trials"
+    return Doubt("few-starts", "weakens", message, next_step, {"starts": float(starts)})
+
+
 def stand_in(instance_type: str, host: str) -> Doubt:
     """The host is declared a substitute."""
     return Doubt(
