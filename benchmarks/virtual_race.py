@@ -24,6 +24,7 @@ from rightsizer.plan import Plan, PlannedTrial
 from rightsizer.racing import Race
 from rightsizer.search_maximum import MaximumSearch
 from rightsizer.spec import JobSpec, LimitSpec, SearchTraffic
+from rightsizer.standing import Standing, standing_of
 from rightsizer.trials import Measurement, TrialRecord
 from truth_servers import Queue
 from virtual_traffic import TIMEOUT_S, Case, drive, simulate
@@ -139,6 +140,24 @@ class VirtualRace:
         while trials := self.race.next_trials(self.records, LONG_S):
             for trial in trials:
                 self.run_trial(trial)
+
+    def traffic_s_of(self, stage: str) -> float:
+        """What the trials of one stage took."""
+        records = [record for record in self.records.values() if record.stage == stage]
+        return sum(step.window_s for record in records for step in record.steps)
+
+    def finals(self, block: int, names: Sequence[str], standing: Standing) -> list[PlannedTrial]:
+        """A block as the race would plan it."""
+        return self.race._block(block, names, standing)
+
+    def observed(self, trial: PlannedTrial) -> float:
+        """The log maximum that a final shows, per second."""
+        self.run_trial(trial)
+        standing = standing_of(
+            list(self.records.values()), lambda name: 1.0, self.fleet.limit, None
+        )
+        assert standing is not None
+        return standing.entrants[trial.candidate.id].log_maxima[trial.block]
 
     def run_trial(self, trial: PlannedTrial) -> TrialRecord:
         """Measure one and remember it."""

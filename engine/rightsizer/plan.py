@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import ceil
 from typing import Literal
 
 from rightsizer.addresses import is_far
@@ -25,9 +25,8 @@ than one."""
 USUAL_STARTS = 6
 """Of each finalist, while there are several."""
 USUAL_FINALISTS = 2
-MANY_CANDIDATES = 8
-"""More than these are scouted with a share of the budget."""
-SCOUT_SHARE = 0.5
+SCOUT_SHARES = ((8, 1.0), (24, 0.5), (math.inf, 0.25))
+"""So many candidates at the most are scouted with that share of the budget."""
 
 Stage = Literal["scout", "final"]
 """A candidate is scouted once; those that may be the best then meet in finals."""
@@ -106,19 +105,22 @@ class Plan:
     @property
     def expected_s(self) -> float:
         """Wall time of the whole job, roughly."""
-        finals_s = ceil(self.finals / self.at_once) * (START_S + FINAL_SHARE * self.traffic_s)
+        finals_s = math.ceil(self.finals / self.at_once) * (START_S + FINAL_SHARE * self.traffic_s)
         return self.scouting_s + finals_s
 
     @property
     def scouting_s(self) -> float:
         """Wall time until every candidate was measured once, roughly."""
-        return ceil(len(self.trials) / self.at_once) * (START_S + self.scout_traffic_s)
+        return math.ceil(len(self.trials) / self.at_once) * (START_S + self.scout_traffic_s)
 
     @property
     def scout_traffic_s(self) -> float:
         """Planned traffic of a candidate's first trial, at the most."""
-        races = not self.steps and len(self.trials) > MANY_CANDIDATES
-        return SCOUT_SHARE * self.traffic_s if races else self.traffic_s
+        if self.steps:
+            return self.traffic_s
+        return self.traffic_s * next(
+            share for most, share in SCOUT_SHARES if len(self.trials) <= most
+        )
 
     @property
     def generator_cpus(self) -> frozenset[int]:
@@ -207,7 +209,7 @@ def _require_time(plan: Plan, spec: JobSpec) -> None:
     Raises:
         ProblemsError: saying what it would take.
     """
-    rounds = ceil(len(plan.trials) / plan.at_once)
+    rounds = math.ceil(len(plan.trials) / plan.at_once)
     least_s = rounds * plan.scout_traffic_s
     if len(plan.trials) > 1 and not plan.steps and least_s > spec.limits.duration_s:
         raise ProblemsError(
