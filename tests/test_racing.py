@@ -69,6 +69,9 @@ def test_equal_candidates_meet_in_six_blocks_and_are_called_tied(tmp_path: Path)
     blocks = [trial.block for trial in finals_of(job, "20.0")]
     assert blocks == [1, 2, 3, 4, 5, 6]
     assert blocks == [trial.block for trial in finals_of(job, "20.001")]
+    [doubt] = [d for d in first.doubts if d.code == "tied"]
+    assert doubt.severity == "note"
+    assert doubt.next_step.startswith("take either")
 
 
 def test_finals_of_a_block_share_their_arrivals_and_blocks_do_not(tmp_path: Path):
@@ -90,13 +93,18 @@ def test_the_order_within_a_block_is_not_always_the_same(tmp_path: Path):
     assert len(firsts) == 2
 
 
-def test_a_race_stops_at_max_trials_and_says_that_it_could_not_tell(tmp_path: Path):
-    job = race(tmp_path, 20.0, 20.2, most=4)
+def test_a_race_stops_at_max_trials_and_says_what_it_would_take_to_tell(tmp_path: Path):
+    job = race(tmp_path, 20.0, 20.0005, most=4)
     assert len(job.trials) == 4
     assert {trial.block for trial in job.trials} == {0, 1}
-    best = job.best
-    assert best.starts == 2
-    assert best.tied_with_best is not None
+    assert job.best.starts == 2
+    assert job.best.tied_with_best is True
+    [doubt] = [d for d in job.best.doubts if d.code == "not-separated"]
+    assert "1 other may be as good" in doubt.message
+    starts, minutes = doubt.figures["more_starts"], doubt.figures["more_min"]
+    finals_s = [trial.wall_s for trial in job.trials if trial.stage == "final"]
+    assert minutes == pytest.approx(starts * sum(finals_s) / 60)
+    assert f"about {starts:.0f} more starts of each" in doubt.next_step
 
 
 def test_a_candidate_that_fails_when_started_again_is_not_recommended(tmp_path: Path):

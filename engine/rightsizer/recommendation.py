@@ -225,9 +225,14 @@ def _race_doubts(row: Recommendation, entrant: Entrant, standing: Standing) -> t
     if few and key != standing.best and key not in standing.tied:
         return (doubts.dropped(standing.p_good[key], starts),)
     found = [doubts.few_starts(starts, 1 + FEWEST_STARTS)] if few else []
-    if key == standing.best and not standing.keeps_promise:
-        p, more = standing.p_good[key], standing.more_starts
-        found.append(doubts.not_separated(p, len(standing.tied), more))
+    kept = standing.keeps_promise
+    if key == standing.best and (standing.tied or not kept):
+        tied, more = len(standing.tied), standing.more_starts
+        found.append(
+            doubts.not_separated(
+                standing.p_good[key], kept=kept, tied=tied, more_starts=more, more_s=standing.more_s
+            )
+        )
     return tuple(found)
 
 

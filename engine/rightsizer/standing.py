@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 
@@ -81,6 +82,15 @@ class Standing:
     def keeps_promise(self) -> bool:
         """Whether the best is within the indifference zone with the promised probability."""
         return self.p_good[self.best] >= CONFIDENCE
+
+    @property
+    def more_s(self) -> float | None:
+        """Wall time that `more_starts` would take, one after the other, s."""
+        if self.more_starts is None:
+            return None
+        tied = [self.entrants[key].finals for key in self.tied]
+        each_s = [fmean(final.wall_s for final in finals) for finals in tied if finals]
+        return self.more_starts * fmean(each_s) * len(tied)
 
     def figures_of(self, candidate_id: str) -> TrialFigures | None:
         """Of a candidate's finals together, once there are enough; else None."""

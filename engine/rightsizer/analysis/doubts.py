@@ -188,18 +188,26 @@ def one_start() -> Doubt:
     )
 
 
-def not_separated(p_good: float, tied: int, more_starts: int | None) -> Doubt:
-    """The race ended before its promise was kept."""
+def not_separated(
+    p_good: float, *, kept: bool, tied: int, more_starts: int | None, more_s: float | None
+) -> Doubt:
+    """Others may be as good as the best: a note where the race's promise was `kept`.
+
+    `more_s` is what so many more starts of each of the tied would take.
+    """
+    only = "" if kept else " only"
     others = f"; {tied - 1} other{'s' if tied > 2 else ''} may be as good" if tied > 1 else ""
-    message = f"within 2 % of the best cost with probability {chance(p_good)} only{others}"
-    more = "more" if more_starts is None else f"about {more_starts} more"
-    next_step = f"{more} starts of each would tell: raise limits.max_trials and limits.duration_s"
-    figures = {"p_good": p_good, "tied": float(tied), "more_starts": _number(more_starts)}
+    message = f"within 2 % of the best cost with probability {chance(p_good)}{only}{others}"
+    more = "more starts"
+    figures = {"p_good": p_good, "tied": float(tied)}
+    if more_starts is not None and more_s is not None:
+        more = f"about {more_starts} more starts of each, {duration(more_s)} in all,"
+        figures |= {"more_starts": float(more_starts), "more_min": more_s / 60}
+    next_step = f"{more} would tell: raise limits.max_trials and limits.duration_s"
+    if kept:
+        next_step = f"take either; {more} would tell them apart"
+        return Doubt("tied", "note", message, next_step, figures)
     return Doubt("not-separated", "weakens", message, next_step, figures)
-
-
-def _number(value: int | None) -> float | None:
-    return None if value is None else float(value)
 
 
 def dropped(p_good: float, starts: int) -> Doubt:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from rightsizer.errors import Reason, TrialEnded, TrialFailed
@@ -71,14 +72,18 @@ class FakeServer:
 
     def usage(self) -> Sequence[Usage]:
         """A reading a second, for an hour of virtual time."""
-        return [
-            Usage(second * NS_PER_S, self.busy_cpus * second, self.memory_bytes)
-            for second in range(USAGE_S)
-        ]
+        return _readings(self.busy_cpus, self.memory_bytes)
 
     def log_tail(self, lines: int = 20) -> str:
         """One line."""
         return "fake server"
+
+
+@cache
+def _readings(busy_cpus: float, memory_bytes: int) -> tuple[Usage, ...]:
+    return tuple(
+        Usage(second * NS_PER_S, busy_cpus * second, memory_bytes) for second in range(USAGE_S)
+    )
 
 
 class FakeHost:
