@@ -88,7 +88,7 @@ def _caveat(job: Job, said: Sequence[tuple[str, Doubt]]) -> Caveat:
     return Caveat(
         code=first.code,
         whom="every row" if everyone else ", ".join(whom),
-        message=one_line(first.message),
+        message=one_line(first.message if alike else f"{whom[0]}: {first.message}"),
         next_step=one_line(first.next_step),
         figures=_figures(first),
         each=None if alike else Table(["Of", "Said", "Figures"], rows),

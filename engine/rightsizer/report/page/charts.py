@@ -93,7 +93,7 @@ def lines(
     xs += [] if at is None else [at[0], *_ends(at[1])]
     to_x, to_y = _scales(x, y, points, width, xs, [] if limit is None else [limit])
     bottom = HEIGHT - BOTTOM
-    parts = [_band(band, to_x) for band in bands]
+    parts = _bands(bands, to_x)
     if at is not None:
         low, high = at[1] or (None, None)
         if low is not None and high is not None:
@@ -103,7 +103,7 @@ def lines(
     if limit is not None:
         parts.append(line(LEFT, to_y(limit), width - RIGHT, to_y(limit), "limit"))
         parts.append(text(LEFT + 4, to_y(limit) - 4, f"limit {y.text(limit)}"))
-    labels = _Labels([(to_x(point.x), to_y(point.y)) for point in points if one_marked(series)])
+    labels = _Labels([(to_x(point.x), to_y(point.y)) for point in points])
     for one in series:
         where = " ".join(f"{to_x(p.x):.1f},{to_y(p.y):.1f}" for p in one.points)
         kind = f"s{one.number % COLOURS} line{' dashed' if one.dashed else ''}"
@@ -115,11 +115,6 @@ def lines(
             last = one.points[-1]
             parts.append(labels.beside(to_x(last.x), to_y(last.y), Point(0, 0, label=one.key)))
     return _svg(title, parts, width=width)
-
-
-def one_marked(series: Sequence[Series]) -> bool:
-    """Whether points stand out, so that labels must keep off them."""
-    return any(one.marked for one in series)
 
 
 def ratios(title: str, axis: Axis, rows: Sequence[tuple[str, float, Interval | None]]) -> str:
@@ -210,11 +205,17 @@ def _bar(number: int, end: float | None) -> str:
     return f"s{number % COLOURS} bar{' dashed' if end is None else ''}"
 
 
-def _band(band: Band, to_x: Scale) -> str:
-    parts = [line(to_x(band.begin), TOP, to_x(band.begin), HEIGHT - BOTTOM, "grid")]
-    parts.append(_shade(to_x(band.begin), to_x(band.shaded_to), "shade"))
-    parts.append(text(to_x(band.begin) + 3, TOP - 6, band.label))
-    return "".join(parts)
+def _bands(bands: Sequence[Band], to_x: Scale) -> list[str]:
+    """Begin, shade and label of each; a label that would run into the one before is left out."""
+    parts, free = [], 0.0
+    for band in bands:
+        left = to_x(band.begin)
+        parts.append(line(left, TOP, left, HEIGHT - BOTTOM, "grid"))
+        parts.append(_shade(left, to_x(band.shaded_to), "shade"))
+        if left >= free:
+            parts.append(text(left + 3, TOP - 6, band.label))
+            free = left + LETTER_WIDTH * (len(band.label) + 1)
+    return parts
 
 
 def _shade(left: float, right: float, kind: str) -> str:

@@ -43,6 +43,7 @@ def job_html(job: Job, histories: Mapping[str, TrialHistory]) -> str:
     environment = Environment(
         loader=PackageLoader("rightsizer.report.page", "templates"),
         autoescape=True,
+        finalize=_printable,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -71,6 +72,13 @@ def job_html(job: Job, histories: Mapping[str, TrialHistory]) -> str:
         trials=trials_table(job),
         spec=spec_yaml(job),
     )
+
+
+def _printable(value: object) -> object:
+    """Words without what paints or turns them; it is escaped after this."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return "".join(c for c in value if c.isprintable() or c == "\n")
 
 
 def _digest(style: str) -> str:

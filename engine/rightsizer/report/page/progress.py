@@ -22,20 +22,20 @@ TIME = Axis("s since the trial's first step", lambda value: f"{value:g}", from_z
 
 def progress_figures(
     job: Job, histories: Mapping[str, TrialHistory]
-) -> list[tuple[str, list[Figure], str]]:
-    """(name, its two charts, why there are none) of each trial that drove a step."""
+) -> list[tuple[str, Figure | None, str]]:
+    """(name, its two charts, why they are missing) of each trial that drove a step."""
     limit = LimitSpec.model_validate(job.spec.get("limit", {}))
     return [
-        (_name(trial), _figures(histories[trial.id], limit), histories[trial.id].missing)
+        (_name(trial), _figure(histories[trial.id], limit), histories[trial.id].missing)
         for trial in job.trials
         if trial.id in histories
     ]
 
 
-def _figures(history: TrialHistory, limit: LimitSpec) -> list[Figure]:
+def _figure(history: TrialHistory, limit: LimitSpec) -> Figure | None:
     steps = history.steps
     if not any(step.moments for step in steps):
-        return []
+        return None
     width = max(WIDTH, LEFT + RIGHT + STEP_WIDTH * len(steps))
     bands = [Band(s.begin_s, s.end_s, s.measured_s, s.label) for s in steps]
     throughput = [_series(step, 0, latency=False) for step in steps]
@@ -60,11 +60,8 @@ def _figures(history: TrialHistory, limit: LimitSpec) -> list[Figure]:
             width=width,
         ),
     )
-    titles = ("Throughput", f"{percentile} latency")
-    return [
-        Figure(title, drawing(chart), _table(steps, percentile))
-        for title, chart in zip(titles, charts, strict=True)
-    ]
+    title = f"Throughput, and below it {percentile}, over time"
+    return Figure(title, drawing("".join(charts)), _table(steps, percentile))
 
 
 def _series(step: StepHistory, number: int, *, latency: bool) -> Series:

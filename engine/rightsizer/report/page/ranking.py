@@ -36,7 +36,7 @@ COLUMNS: Sequence[tuple[str, Callable[[Recommendation], str]]] = (
     ("CostPerHour\nCost a month\nPriceBasis", lambda row: _costs(row)),
     ("CostPerInference\n95 % CI\nat the target", lambda row: _inference(row)),
     ("PBest\nTied", lambda row: stacked(chance(row.p_best), tied(row))),
-    ("Doubts\nbut notes", lambda row: stacked(*_weighty(row))),
+    ("Doubts\nof weight", lambda row: stacked(*_weighty(row))),
 )
 
 

@@ -15,14 +15,15 @@ from rightsizer.results import Job
 from rightsizer.trials import TrialRecord
 from rightsizer.units import ABSENT, duration
 
-LONGEST_SPEC = 100_000
-"""Characters; a trace may be far longer."""
+LONGEST_LIST = 1000
+"""Of a spec's lists; a trace may be far longer."""
 HIDDEN = "(not shown)"
 
 
 def spec_yaml(job: Job) -> str:
     """The spec as a job file, defaults filled in, without the values of secret headers."""
-    spec = _without_nulls(job.spec)
+    cut: list[int] = []
+    spec = _written(job.spec, cut)
     headers = spec.get("server", {}).get("request", {}).get("headers", {})
     for name in headers:
         if is_secret_header(name):
@@ -33,11 +34,9 @@ def spec_yaml(job: Job) -> str:
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.width = 100
     yaml.dump(spec, out)
-    text = out.getvalue()
-    if len(text) <= LONGEST_SPEC:
-        return text
-    whole = f"# cut here; the whole: rightsizer show {job.id} --format json"
-    return f"{text[:LONGEST_SPEC]}\n{whole}\n"
+    whole = f"the whole: rightsizer show {job.id} --format json"
+    notes = [f"# a list of {n} was cut to {LONGEST_LIST}; {whole}\n" for n in cut]
+    return "".join([*notes, out.getvalue()])
 
 
 def facts(job: Job) -> Table:
@@ -94,10 +93,12 @@ def _digest_name(name: str) -> str:
     return f"id of {name}" if name.startswith("image ") else f"sha256 of {name}"
 
 
-def _without_nulls(value: Any) -> Any:
-    """What is not given is not written."""
+def _written(value: Any, cut: list[int]) -> Any:
+    """What is not given is not written; lengths of lists that are too long go to `cut`."""
     if isinstance(value, Mapping):
-        return {k: _without_nulls(v) for k, v in value.items() if v is not None}
+        return {k: _written(v, cut) for k, v in value.items() if v is not None}
     if isinstance(value, list | tuple):
-        return [_without_nulls(item) for item in value]
+        if len(value) > LONGEST_LIST:
+            cut.append(len(value))
+        return [_written(item, cut) for item in value[:LONGEST_LIST]]
     return value
