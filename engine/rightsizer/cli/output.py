@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+from errno import EISDIR
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,11 +34,11 @@ def require_writable(target: str | None) -> None:
 
 def require_file(target: str) -> None:
     """Fail before the work where `write_file` could not write; leaves nothing behind."""
-    path = Path(target).resolve()
+    path = Path(target)
     try:
-        if path.exists() and not path.is_file():
-            path.open("ab").close()
-        else:
+        if path.is_dir():
+            raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
+        if path.is_file() or not path.exists():  # opening a pipe would end it for its reader
             trial = _beside(path)
             trial.touch()
             trial.unlink()
@@ -47,7 +48,7 @@ def require_file(target: str) -> None:
 
 def write_file(content: bytes, target: str) -> None:
     """A file whole or not at all, in place of one that is there; a device or pipe is written to."""
-    path = Path(target).resolve()
+    path = Path(target)
     try:
         if path.exists() and not path.is_file():
             path.write_bytes(content)
@@ -55,7 +56,7 @@ def write_file(content: bytes, target: str) -> None:
         unfinished = _beside(path)
         try:
             unfinished.write_bytes(content)
-            unfinished.replace(path)
+            unfinished.replace(path.resolve())
         finally:
             unfinished.unlink(missing_ok=True)
     except OSError as error:
@@ -63,7 +64,8 @@ def write_file(content: bytes, target: str) -> None:
 
 
 def _beside(path: Path) -> Path:
-    return path.with_name(f".rightsizer-{os.getpid()}")
+    """In the same folder as what the path leads to: only there can it take its place at once."""
+    return path.resolve().with_name(f".rightsizer-{os.getpid()}")
 
 
 def _unwritable(target: str, error: OSError) -> EnvironmentFault:

@@ -97,12 +97,17 @@ def load_figures(job: Job) -> list[Figure]:
                 ),
                 table=_step_table(every, limit),
                 legend=legend([f"{limit.percentile} with its 95 % interval", "P50, dashed"]),
-                note=""
-                if row is None
-                else "The vertical line is the maximum of one instance; shaded its 95 % interval.",
+                note="" if row is None else _note(own, every),
             )
         )
     return found
+
+
+def _note(drawn: Sequence[StepFigures], steps: Sequence[StepFigures]) -> str:
+    said = "The vertical line is the maximum of one instance; shaded its 95 % interval."
+    if {step.mode for step in steps} == {step.mode for step in drawn}:
+        return said
+    return f"{said} Drawn are {drawn[0].mode} steps; the figures hold the others too."
 
 
 def effects_figure(job: Job) -> Figure | None:
@@ -187,13 +192,18 @@ def _medians(steps: Sequence[StepFigures]) -> list[Point]:
 
 
 def _steps_by_candidate(job: Job) -> Mapping[str, Sequence[StepFigures]]:
-    """Valid steps of all trials of each candidate measured, by load."""
-    found: dict[str, list[StepFigures]] = {}
+    """Valid steps of all trials of each candidate measured, by load.
+
+    Of the maximum's basis, as the two are never compared; of the other where there are no others.
+    """
+    own: dict[str, list[StepFigures]] = {}
+    other: dict[str, list[StepFigures]] = {}
     for trial in job.trials:
-        valid = [step for step in trial.steps if step.verdict != "invalid"]
-        if valid:
-            found.setdefault(trial.candidate.id, []).extend(valid)
-    return {key: _ascending(steps) for key, steps in found.items()}
+        for step in trial.steps:
+            if step.verdict != "invalid" and trial.figures is not None:
+                kept = own if step.mode == trial.figures.basis else other
+                kept.setdefault(trial.candidate.id, []).append(step)
+    return {key: _ascending(steps) for key, steps in {**other, **own}.items()}
 
 
 def _of(job: Job, candidate_id: str) -> list[TrialRecord]:
