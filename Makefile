@@ -28,11 +28,11 @@ demo: $(MODEL) $(IMAGES) ## measure ResNet50 on this machine and recommend (10 m
 	$(BIN)/rightsizer run containers/demo.yaml
 
 # Tests with servers run one at a time: each wants the CPUs to itself.
-test: test-fast $(MODEL) $(IMAGES) ## everything: lint, types, all tests (Docker's where an engine answers), the real ResNet50
-	$(BIN)/python -m pytest -m 'server or docker or tensorflow'
+test: test-fast $(MODEL) $(IMAGES) ## everything: lint, types, all tests (Docker's where an engine answers, a browser's where there is one), the real ResNet50
+	$(BIN)/python -m pytest -m 'server or docker or browser or tensorflow'
 
-test-fast: lint ## without TensorFlow, Docker and servers; under a minute
-	$(BIN)/python -m pytest -n auto -m 'not server and not docker and not tensorflow'
+test-fast: lint ## without TensorFlow, Docker, browser and servers; under a minute
+	$(BIN)/python -m pytest -n auto -m 'not server and not docker and not browser and not tensorflow'
 
 lint: $(VENV)/.installed ## ruff and mypy
 	$(BIN)/ruff check .

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docker_required import pytest_make_collect_report, pytest_runtest_makereport
+from tests.required import pytest_make_collect_report, pytest_runtest_makereport
 
 __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
 

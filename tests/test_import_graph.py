@@ -58,6 +58,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "run": (
         "events",
         "results",
+        "origins",
+        "histories",
         "runner",
         "crew",
         "preparation",

@@ -20,6 +20,7 @@ from rightsizer.hosts.lease import lease
 from rightsizer.hosts.process import ProcessHost
 from rightsizer.housekeeping import interrupt_orphans
 from rightsizer.loading import assemble
+from rightsizer.origins import made_on, made_with
 from rightsizer.plan import PlannedTrial, require_runnable
 from rightsizer.preparation import Prepared, prepare, prepare_spec, tls_of
 from rightsizer.protocols import ready_path
@@ -99,6 +100,8 @@ def run(
             "base_dir": str(prepared.base_dir),
             "digests": dict(prepared.digests),
             "prices": _prices(prepared),
+            "versions": made_with(),
+            "machine": made_on(prepared.machine),
         }
         spec = prepared.spec.model_dump(mode="json")
         opened.require_writable()

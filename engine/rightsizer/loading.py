@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rightsizer.analysis import doubts
 from rightsizer.effects import effects_of
 from rightsizer.errors import TrialState
 from rightsizer.recommendation import Price, recommend
-from rightsizer.results import Job, JobLine
+from rightsizer.results import Job, JobLine, Origin
 from rightsizer.spec import JobSpec, SaturateTraffic, SearchTraffic
 from rightsizer.standing import Standing, standing_of
 from rightsizer.store import Store, StoredJob, default_store
@@ -70,6 +71,16 @@ def assemble(store: Store, stored: StoredJob) -> Job:
         trials=tuple(trials),
         doubts=tuple(on_job),
         samples_dir=str(store.job_dir(stored.id)),
+        origin=_origin(stored.inputs),
+    )
+
+
+def _origin(inputs: Mapping[str, Any]) -> Origin:
+    return Origin(
+        job_file=inputs.get("job_file", ""),
+        digests=inputs.get("digests", {}),
+        versions=inputs.get("versions", {}),
+        machine=inputs.get("machine", {}),
     )
 
 

@@ -16,6 +16,13 @@ from rightsizer.tensors import predict_request, tensor_of
 GRPC = "tfs-grpc"
 READY_PATHS: Mapping[str, str] = {"sagemaker": "/ping"}
 UNLIMITED_BYTES = 1 << 62
+SECRET_WORDS = ("authorization", "cookie", "key", "token", "secret")
+"""A header whose name holds one of these has a value that is told nobody."""
+
+
+def is_secret_header(name: str) -> bool:
+    """Whether a header's name says that its value is to be kept."""
+    return any(word in name.lower() for word in SECRET_WORDS)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rightsizer.analysis.figures import Doubt
@@ -30,6 +30,19 @@ fleet as CostPerHour is, ModelLatency in ms."""
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What a job was made from and with, as far as was kept: older stores lack some."""
+
+    job_file: str = ""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """sha256 of every input file, and the ids of images."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Of this package, Python and the packages that measure."""
+    machine: Mapping[str, str] = field(default_factory=dict)
+    """Where the engine ran, in words."""
+
+
+@dataclass(frozen=True)
 class Job:
     """A stored job with its recommendations, best first. Plain values; nothing here is live."""
 
@@ -49,6 +62,7 @@ class Job:
     doubts: tuple[Doubt, ...]
     """On the job as a whole."""
     samples_dir: str
+    origin: Origin = Origin()
 
     @property
     def best(self) -> Recommendation | None:
@@ -79,6 +93,13 @@ class Job:
         from rightsizer.report.document import job_document
 
         return job_document(self)
+
+    def html(self) -> str:
+        """The job as one HTML page that needs nothing else; reads the samples that are left."""
+        from rightsizer.histories import histories_of
+        from rightsizer.report.page.html import job_html
+
+        return job_html(self, histories_of(self))
 
 
 @dataclass(frozen=True)

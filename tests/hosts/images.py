@@ -48,7 +48,7 @@ def why_no_engine() -> str | None:
 
 
 def require_engine() -> None:
-    """Skip the test where no engine answers; `tests/docker_required.py` fails it where one must."""
+    """Skip the test where no engine answers; `tests/required.py` fails it where one must."""
     why = why_no_engine()
     if why is not None:
         pytest.skip(why)

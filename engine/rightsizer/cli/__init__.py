@@ -17,6 +17,7 @@ from rightsizer.cli import (
     listing,
     measure,
     plan,
+    report,
     resume,
     run,
     selftest,
@@ -42,6 +43,7 @@ app.command("plan")(plan.plan)
 app.command("measure")(measure.measure)
 app.command("list")(listing.list_jobs)
 app.command("show")(show.show)
+app.command("report")(report.report)
 app.command("resume")(resume.resume)
 app.command("stop")(stop.stop)
 app.command("gc")(gc.gc)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
+from errno import EISDIR
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +29,48 @@ def require_writable(target: str | None) -> None:
     try:
         Path(target).open("a").close()
     except OSError as error:
-        why = error.strerror or str(error)
-        raise EnvironmentFault(f"cannot write {target}", why, "give another path") from None
+        raise _unwritable(target, error) from None
+
+
+def require_file(target: str) -> None:
+    """Fail before the work where `write_file` could not write; leaves nothing behind."""
+    path = Path(target)
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
+        if path.is_file() or not path.exists():  # opening a pipe would end it for its reader
+            trial = _beside(path)
+            trial.touch()
+            trial.unlink()
+    except OSError as error:
+        raise _unwritable(target, error) from None
+
+
+def write_file(content: bytes, target: str) -> None:
+    """A file whole or not at all, in place of one that is there; a device or pipe is written to."""
+    path = Path(target)
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+            return
+        unfinished = _beside(path)
+        try:
+            unfinished.write_bytes(content)
+            unfinished.replace(path.resolve())
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        raise _unwritable(target, error) from None
+
+
+def _beside(path: Path) -> Path:
+    """In the same folder as what the path leads to: only there can it take its place at once."""
+    return path.resolve().with_name(f".rightsizer-{os.getpid()}")
+
+
+def _unwritable(target: str, error: OSError) -> EnvironmentFault:
+    why = error.strerror or str(error)
+    return EnvironmentFault(f"cannot write {target}", why, "give another path")
 
 
 def write_json(document: dict[str, Any], target: str) -> None:

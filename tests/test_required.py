@@ -1,4 +1,4 @@
-"""In CI a test of Docker runs, whatever would skip it elsewhere."""
+"""In CI a test of Docker, or in a browser, runs, whatever would skip it elsewhere."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.hosts import images
 
+VARIABLES = ("RIGHTSIZER_REQUIRE_DOCKER", "RIGHTSIZER_REQUIRE_BROWSER")
 MARKED = "import pytest\npytestmark = pytest.mark.docker\n"
 WAYS = {
     "a fixture": MARKED
@@ -29,11 +30,11 @@ def pytest_on(
 ) -> subprocess.CompletedProcess[str]:
     for number, test in enumerate(tests.values()):
         (folder / f"test_{number}.py").write_text(test)
-    (folder / "pytest.ini").write_text("[pytest]\nmarkers = docker\n")
-    options = ["-q", "-rs", "-p", "no:cacheprovider", "-p", "tests.docker_required"]
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n docker\n browser\n")
+    options = ["-q", "-rs", "-p", "no:cacheprovider", "-p", "tests.required"]
     return subprocess.run(
         [sys.executable, "-m", "pytest", *options, str(folder)],
-        env={**os.environ, "RIGHTSIZER_REQUIRE_DOCKER": "1" if required else ""},
+        env={**os.environ, **dict.fromkeys(VARIABLES, "1" if required else "")},
         cwd=Path(__file__).parents[1],
         capture_output=True,
         text=True,
@@ -52,6 +53,13 @@ def test_a_module_that_is_skipped_fails_the_run_where_docker_is_required(tmp_pat
     done = pytest_on(tmp_path, {"": module}, required=True)
     assert done.returncode != 0
     assert "forbids to skip a test of Docker: Skipped: no engine" in done.stdout
+
+
+def test_a_test_in_a_browser_is_required_as_well(tmp_path):
+    tests = {"": WAYS["its body"].replace("mark.docker", "mark.browser")}
+    done = pytest_on(tmp_path, tests, required=True)
+    assert done.returncode == 1
+    assert "RIGHTSIZER_REQUIRE_BROWSER=1 forbids to skip a test of a browser" in done.stdout
 
 
 def test_elsewhere_it_is_skipped_with_the_reason(tmp_path):
