@@ -148,7 +148,7 @@ class VirtualRace:
 
     def finals(self, block: int, names: Sequence[str], standing: Standing) -> list[PlannedTrial]:
         """A block as the race would plan it."""
-        return self.race._block(block, names, standing)
+        return self.race.block(block, names, standing)
 
     def observed(self, trial: PlannedTrial) -> float:
         """The log maximum that a final shows, per second."""

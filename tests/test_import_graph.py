@@ -46,6 +46,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "posterior",
         "standing",
         "racing",
+        "comparing",
+        "paired_race",
         "projecting",
         "recommendation",
         "effects",
@@ -60,6 +62,10 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "results",
         "origins",
         "histories",
+        "compared",
+        "comparisons",
+        "matching",
+        "ab_run",
         "runner",
         "crew",
         "preparation",
@@ -89,6 +95,8 @@ LATE = {
     ("measured", "report"),
     # SelfTest.document(): the same.
     ("selftesting", "report"),
+    # Compared.document() and markdown(): the same.
+    ("compared", "report"),
 }
 
 # Who may import these, in which process they belong.
@@ -129,6 +137,9 @@ PURE = (
     "posterior",
     "standing",
     "racing",
+    "comparing",
+    "paired_race",
+    "matching",
     "projecting",
     "recommendation",
     "effects",

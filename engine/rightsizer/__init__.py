@@ -6,8 +6,9 @@
     print(job.best, job.frame())
 
 `run` and `resume` measure, `load` reads a stored job, `what_if` ranks it anew under another
-question. All four return a `Job`. `measure` measures
-a server that already runs, and returns a `Measured`. `selftest` measures the instrument itself, and
+question. All four return a `Job`. `ab` measures two jobs against each other and `compare` does so
+with stored ones; both return a `Compared`. `measure` measures a server that already runs, and
+returns a `Measured`. `selftest` measures the instrument itself, and
 returns a `SelfTest`.
 """
 
@@ -19,6 +20,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from rightsizer.ab_run import ab
+    from rightsizer.compared import Compared
+    from rightsizer.comparisons import compare
     from rightsizer.errors import EnvironmentFault, InputError, RightsizerError
     from rightsizer.jobs import resume, run
     from rightsizer.loading import load
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     from rightsizer.what_ifs import what_if
 
 _HOMES = {
+    "Compared": "rightsizer.compared",
     "EnvironmentFault": "rightsizer.errors",
     "InputError": "rightsizer.errors",
     "Job": "rightsizer.results",
@@ -38,6 +43,8 @@ _HOMES = {
     "Recommendation": "rightsizer.recommendation",
     "RightsizerError": "rightsizer.errors",
     "SelfTest": "rightsizer.selftesting.outcome",
+    "ab": "rightsizer.ab_run",
+    "compare": "rightsizer.comparisons",
     "load": "rightsizer.loading",
     "measure": "rightsizer.measurement",
     "resume": "rightsizer.jobs",
@@ -47,6 +54,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Compared",
     "EnvironmentFault",
     "InputError",
     "Job",
@@ -55,6 +63,8 @@ __all__ = [
     "RightsizerError",
     "SelfTest",
     "__version__",
+    "ab",
+    "compare",
     "load",
     "measure",
     "resume",

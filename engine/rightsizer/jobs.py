@@ -14,11 +14,13 @@ from rightsizer import events
 from rightsizer.archives import MODEL_LIMITS, extract
 from rightsizer.errors import InputError, RightsizerError
 from rightsizer.hosts.affinity import kept_to
-from rightsizer.hosts.base import Host, Launch
+from rightsizer.hosts.base import Calibration, Host, Launch
 from rightsizer.hosts.docker.host import DockerHost
 from rightsizer.hosts.lease import lease
 from rightsizer.hosts.process import ProcessHost
+from rightsizer.hosts.yardstick import calibrate, length_s
 from rightsizer.housekeeping import interrupt_orphans
+from rightsizer.inventory import Placement
 from rightsizer.loading import assemble
 from rightsizer.origins import made_on, made_with
 from rightsizer.plan import PlannedTrial, require_runnable
@@ -48,6 +50,8 @@ class Outside:
 
     hosts: Callable[[Prepared], Mapping[str, Host]]
     traffic: Traffic
+    calibrate: Callable[[Placement, float], Calibration | None] = lambda placement, traffic_s: None
+    """How fast the server's CPUs are, before so much traffic (s)."""
     leases: bool = True
     """Whether the CPUs of the plan are leased while the job runs."""
 
@@ -59,7 +63,15 @@ def real_outside(workers: int = 1) -> Outside:
             option.host.name: _host_of(option) for option in prepared.plan.options
         },
         traffic=LocustTraffic(workers),
+        calibrate=_calibrate,
     )
+
+
+def _calibrate(placement: Placement, traffic_s: float) -> Calibration | None:
+    # A far machine, or a server that runs already, has no CPUs of ours to hold a process to.
+    if placement.far or not placement.server_cpus:
+        return None
+    return calibrate(placement.server_cpus, length_s(traffic_s))
 
 
 def _host_of(trial: PlannedTrial) -> Host:
@@ -93,22 +105,27 @@ def run(
     """
     prepared = prepare(Path(job_file))
     require_runnable(prepared.plan)
-    require_cpus(workers, _fewest_generator_cpus(prepared))
+    require_cpus(workers, prepared.plan.fewest_generator_cpus)
     with Store(Path(store) if store is not None else default_store()) as opened:
-        inputs = {
-            "job_file": str(Path(job_file).absolute()),
-            "base_dir": str(prepared.base_dir),
-            "digests": dict(prepared.digests),
-            "prices": _prices(prepared),
-            "versions": made_with(),
-            "machine": made_on(prepared.machine),
-        }
-        spec = prepared.spec.model_dump(mode="json")
-        opened.require_writable()
-        stored = opened.create_job(prepared.spec.name, prepared.spec.type, spec, inputs)
+        stored = create(opened, prepared, job_file)
         with opened.own(stored.id):
             outside = outside or real_outside(workers)
             return _run_owned(opened, stored, prepared, on_event, switch, outside)
+
+
+def create(store: Store, prepared: Prepared, job_file: str | Path) -> StoredJob:
+    """A new job in the store, with what `resume` and reports need of its making."""
+    inputs = {
+        "job_file": str(Path(job_file).absolute()),
+        "base_dir": str(prepared.base_dir),
+        "digests": dict(prepared.digests),
+        "prices": _prices(prepared),
+        "versions": made_with(),
+        "machine": made_on(prepared.machine),
+    }
+    spec = prepared.spec.model_dump(mode="json")
+    store.require_writable()
+    return store.create_job(prepared.spec.name, prepared.spec.type, spec, inputs)
 
 
 def resume(
@@ -135,14 +152,10 @@ def resume(
             prepared = prepare_spec(JobSpec.model_validate(dict(stored.spec)), base_dir)
             _refuse_changes(stored, prepared)
             require_runnable(prepared.plan)
-            require_cpus(workers, _fewest_generator_cpus(prepared))
+            require_cpus(workers, prepared.plan.fewest_generator_cpus)
             opened.request_stop(stored.id, False)
             outside = outside or real_outside(workers)
             return _run_owned(opened, stored, prepared, on_event, switch, outside)
-
-
-def _fewest_generator_cpus(prepared: Prepared) -> int:
-    return min(len(option.placement.generator_cpus) for option in prepared.plan.options)
 
 
 def _run_owned(
@@ -165,12 +178,12 @@ def _run_owned(
     ):
         switch.watch(begin_s + limit_s, lambda: store.stop_requested(stored.id))
         store.set_status(stored.id, "running")
-        say = _speaker(store, stored.id, on_event)
+        say = speaker(store, stored.id, on_event)
         status, why = "failed", "the engine failed"
         whole = False
         try:
             _measure(store, stored, prepared, outside, switch, say, begin_s + limit_s)
-            status, why = _ending(switch, limit_s)
+            status, why = ending(switch, limit_s)
             whole = True
         except RightsizerError as error:
             why = str(error)
@@ -188,7 +201,8 @@ def _run_owned(
     return assemble(store, store.job(stored.id))
 
 
-def _ending(switch: StopSwitch, limit_s: float) -> tuple[str, str]:
+def ending(switch: StopSwitch, limit_s: float) -> tuple[str, str]:
+    """(status, why it was cut short) of a job that has come to its end."""
     if switch.pressed:
         return "stopped", "the job was stopped"
     if switch.out_of_time:
@@ -207,7 +221,7 @@ def _measure(
 ) -> None:
     job_dir = store.job_dir(stored.id)
     done = interrupt_orphans(store, stored.id)
-    model_dir = _unpack_model(prepared, job_dir)
+    model_dir = unpack_model(prepared, job_dir)
     say(
         events.JobStarted(
             job_id=stored.id,
@@ -220,12 +234,30 @@ def _measure(
             expected_s=prepared.plan.expected_s,
         )
     )
-    context = JobContext(
+    context = context_of(store, stored, prepared, outside, switch, say, model_dir)
+    prices = stored.inputs["prices"]
+    policy = policy_of(
+        prepared.plan, prepared.spec, lambda name: prices.get(name, {}).get("per_hour_usd")
+    )
+    Runner(context, policy, deadline_s).run(done)
+
+
+def context_of(
+    store: Store,
+    stored: StoredJob,
+    prepared: Prepared,
+    outside: Outside,
+    switch: StopSwitch,
+    say: OnEvent,
+    model_dir: Path | None,
+) -> JobContext:
+    """What the trials of a stored job share; `model_dir` is its unpacked model."""
+    return JobContext(
         spec=prepared.spec,
         plan=prepared.plan,
         request=prepared.request,
         pinned=prepared.machine.can_pin,
-        job_dir=job_dir,
+        job_dir=store.job_dir(stored.id),
         parts=Parts(
             hosts=outside.hosts(prepared),
             traffic=outside.traffic,
@@ -235,16 +267,13 @@ def _measure(
             save=lambda record: store.save_trial(stored.id, record),
             say=say,
             control=switch,
+            calibrate=outside.calibrate,
         ),
     )
-    prices = stored.inputs["prices"]
-    policy = policy_of(
-        prepared.plan, prepared.spec, lambda name: prices.get(name, {}).get("per_hour_usd")
-    )
-    Runner(context, policy, deadline_s).run(done)
 
 
-def _unpack_model(prepared: Prepared, job_dir: Path) -> Path | None:
+def unpack_model(prepared: Prepared, job_dir: Path) -> Path | None:
+    """The job's model in a fresh folder; None where it has none."""
     archive = prepared.spec.model.archive
     if archive is None:
         return None
@@ -295,7 +324,7 @@ def _refuse_changes(stored: StoredJob, prepared: Prepared) -> None:
         raise InputError(what, "its trials would not be comparable", "start a new job")
 
 
-def _speaker(store: Store, job_id: str, on_event: OnEvent | None) -> OnEvent:
+def speaker(store: Store, job_id: str, on_event: OnEvent | None) -> OnEvent:
     """Events to the caller, and to the store for other readers."""
     persisted_s: dict[str, float] = {}
 

@@ -128,6 +128,11 @@ class Plan:
         return frozenset(c for trial in self.options for c in trial.placement.generator_cpus)
 
     @property
+    def fewest_generator_cpus(self) -> int:
+        """Of any trial that can run: at least one can."""
+        return min(len(option.placement.generator_cpus) for option in self.options)
+
+    @property
     def cpus(self) -> frozenset[int]:
         """All CPUs that the job will use on this machine."""
         return frozenset().union(*(trial.placement.cpus for trial in self.options))

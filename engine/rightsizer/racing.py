@@ -71,7 +71,7 @@ class Race:
             records: by trial id, as the store has them.
             left_s: wall time that the job has left.
         """
-        scouts = self._scouts(records)
+        scouts = self.scouts(records)
         missing = _missing(scouts, records)
         if missing or len(scouts) < 2:
             return missing
@@ -98,7 +98,7 @@ class Race:
 
     # -- scouts --------------------------------------------------------------------------------
 
-    def _scouts(self, records: Mapping[str, TrialRecord]) -> list[PlannedTrial]:
+    def scouts(self, records: Mapping[str, TrialRecord]) -> list[PlannedTrial]:
         """One for each candidate; where half a budget told nothing, one more with the whole."""
         if self.plan.scout_traffic_s == self.plan.traffic_s:
             return list(self.plan.trials)
@@ -131,7 +131,7 @@ class Race:
         blocks = [
             trial
             for number in range(first, last + 1)
-            for trial in self._block(number, self._members(standing, len(before)), standing)
+            for trial in self.block(number, self._members(standing, len(before)), standing)
         ]
         return [trial for trial in blocks if _is_unfinished(records.get(trial.id))]
 
@@ -151,7 +151,7 @@ class Race:
         for _ in range(self.plan.at_once):
             trials = len(records) + len(blocks) + len(members)
             if not blocks or trials <= self.spec.limits.max_trials:
-                blocks += self._block(number, members, standing)
+                blocks += self.block(number, members, standing)
                 number += 1
         return blocks
 
@@ -162,7 +162,8 @@ class Race:
     def _standing(self, records: Sequence[TrialRecord]) -> Standing | None:
         return standing_of(records, self.per_hour_usd, self.spec.limit, self.spec.target)
 
-    def _block(self, number: int, members: Sequence[str], standing: Standing) -> list[PlannedTrial]:
+    def block(self, number: int, members: Sequence[str], standing: Standing) -> list[PlannedTrial]:
+        """One final of each member (candidate ids of entrants), in random order, on one host."""
         by_candidate = {trial.candidate.id: trial for trial in self.plan.trials}
         planned = [by_candidate[member] for member in members]
         shared = set.intersection(*({o.host.name for o in trial.options} for trial in planned))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, replace
 from threading import RLock
@@ -51,10 +51,17 @@ class TrialPolicy(Protocol):
 class Runner:
     """Runs the trials of one job: one after the other, or on several hosts at once."""
 
-    def __init__(self, context: JobContext, policy: TrialPolicy, deadline_s: float) -> None:
-        """The deadline is the job's, on the monotonic clock, s."""
+    def __init__(
+        self,
+        context: JobContext,
+        policy: TrialPolicy,
+        deadline_s: float,
+        of_trial: Callable[[PlannedTrial, JobContext], JobContext] = lambda trial, context: context,
+    ) -> None:
+        """The deadline is the job's, on the monotonic clock, s; `of_trial` is what a trial sees of
+        the context, where trials of two jobs are run together."""
         parts, lock = context.parts, RLock()
-        self._policy, self._deadline_s = policy, deadline_s
+        self._policy, self._deadline_s, self._of_trial = policy, deadline_s, of_trial
         self._control = SharedControl(parts.control, lock)
         parts = replace(
             parts,
@@ -160,7 +167,7 @@ class Runner:
             if chosen.left == ATTEMPTS:
                 self._started += 1
             trial = Trial(
-                self._context,
+                self._of_trial(option, self._context),
                 option,
                 chosen.ordinal,
                 chosen.attempt,

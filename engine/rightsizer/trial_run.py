@@ -20,7 +20,8 @@ from rightsizer.errors import (
     TrialState,
     TrialStopped,
 )
-from rightsizer.hosts.base import Host, Launch, Server
+from rightsizer.hosts.base import Calibration, Host, Launch, Server
+from rightsizer.inventory import Placement
 from rightsizer.judging import analyse, conditions_of, state_by_figures
 from rightsizer.plan import Plan, PlannedTrial
 from rightsizer.protocols import Request
@@ -58,6 +59,8 @@ class Parts:
     """Durable when it returns."""
     say: Callable[[events.Event], None]
     control: Control
+    calibrate: Callable[[Placement, float], Calibration | None] = lambda placement, traffic_s: None
+    """The CPUs for a server that is not there yet, before so much traffic (s)."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,10 @@ class Trial:
 
     def _measure(self, launch: Launch) -> None:
         host = self.parts.hosts[self.planned.host.name]
+        self._tick()
+        traffic_s = self.planned.budget_s or self.context.plan.traffic_s
+        calibration = self.parts.calibrate(self.planned.placement, traffic_s)
+        self.measurement = replace(self.measurement, calibration=calibration)
         with host.start(launch, self._tick) as server:
             try:
                 self._probe(server, launch)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from rightsizer.analysis.figures import Requests, StepFigures, TrialFigures
 from rightsizer.candidates import Candidate
 from rightsizer.errors import Reason, TrialState
-from rightsizer.hosts.base import Usage
+from rightsizer.hosts.base import Calibration, Usage
 from rightsizer.inventory import Placement
 from rightsizer.plan import Stage
 from rightsizer.traffic.base import Reach, StepRecord
@@ -28,6 +28,8 @@ class Measurement:
     ready_s: float | None = None
     stopped_early: bool = False
     cut_short: bool = False
+    calibration: Calibration | None = None
+    """Of the host, before the server was started; None on a far one."""
 
 
 @dataclass(frozen=True)

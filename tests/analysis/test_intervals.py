@@ -46,6 +46,16 @@ def test_t_is_that_of_the_printed_tables(dof, value):
     assert t_quantile(dof) == pytest.approx(value, abs=0.00051)
 
 
+@pytest.mark.parametrize(
+    ("dof", "confidence", "value"),
+    # Hald, Statistical Tables and Formulas: t of 99 %, 99.9 % and 90 %.
+    [(1, 0.99, 63.657), (2, 0.99, 9.925), (3, 0.99, 5.841), (5, 0.99, 4.032), (5, 0.90, 2.015),
+     (5, 0.999, 6.869), (10, 0.999, 4.587), (30, 0.99, 2.750), (1000, 0.95, 1.962)],
+)  # fmt: skip
+def test_t_quantiles_of_other_confidences_are_those_of_the_tables(dof, confidence, value):
+    assert t_quantile(dof, confidence) == pytest.approx(value, rel=0.001)
+
+
 def test_t_falls_all_the_way_also_where_the_table_ends():
     values = [t_quantile(dof) for dof in range(1, 250)]
     assert values == sorted(values, reverse=True)

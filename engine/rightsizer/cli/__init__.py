@@ -11,6 +11,8 @@ from typing import Any
 import typer
 
 from rightsizer.cli import (
+    ab,
+    compare,
     gc,
     hosts,
     instance_types,
@@ -47,6 +49,8 @@ app.command("report")(report.report)
 app.command("resume")(resume.resume)
 app.command("stop")(stop.stop)
 app.command("gc")(gc.gc)
+app.command("ab")(ab.ab)
+app.command("compare")(compare.compare)
 app.command("what-if")(what_if.what_if)
 app.command("hosts")(hosts.hosts)
 app.command("instance-types")(instance_types.instance_types)

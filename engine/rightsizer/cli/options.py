@@ -19,6 +19,19 @@ JsonOption = Annotated[
     str | None,
     typer.Option("--json", metavar="FILE", help="Write the result as JSON; - prints only JSON."),
 ]
+MarkdownOption = Annotated[
+    str | None,
+    typer.Option("--markdown", metavar="FILE", help="Write the result for a pull request too."),
+]
+RegressionOption = Annotated[
+    float | None,
+    typer.Option(
+        "--fail-on-regression",
+        metavar="P",
+        min=0.0,
+        help="Exit with 8 where B costs more by over P percent, with 95 % confidence.",
+    ),
+]
 WorkersOption = Annotated[
     int,
     typer.Option(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rightsizer.errors import EnvironmentFault
 
 if TYPE_CHECKING:
+    from rightsizer.compared import Compared
     from rightsizer.results import Job
 
 
@@ -91,3 +92,12 @@ def print_result(job: Job) -> None:
     print(result_table(job, width))
     print()
     print(closing_sentence(job, width))
+
+
+def print_comparison(found: Compared, markdown: str | None) -> None:
+    """The table and the answer; `markdown` is a file that gets them too."""
+    from rightsizer.report.comparison import comparison_text
+
+    print(comparison_text(found))
+    if markdown is not None:
+        write_file(found.markdown().encode(), markdown)

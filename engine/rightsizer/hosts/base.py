@@ -80,6 +80,17 @@ class Usage:
     """Their memory in use, by whoever."""
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """What one thread on the server's CPUs got done before the server was there."""
+
+    hashed_bytes_per_s: float
+    """SHA-256: the processor's own speed."""
+    copied_bytes_per_s: float
+    """Of a block larger than a core's caches: the memory's."""
+    duration_s: float
+
+
 class Owner(Protocol):
     """Starts processes that cannot outlive the trial, nor the engine.
 

@@ -103,6 +103,7 @@ def _trial(job: Job, trial: TrialRecord) -> dict[str, Any]:
         "probe_latency_ms": plain(measurement.probe_latency_ms),
         "stopped_early": measurement.stopped_early,
         "cut_short": measurement.cut_short,
+        "calibration": plain(measurement.calibration),
         "limit_detail": "" if figures is None else figures.limit_detail,
         "doubts": [] if figures is None else plain(figures.doubts),
         "steps": [step_document(step) for step in trial.steps],

@@ -62,7 +62,7 @@ def job_markdown(job: Job) -> str:
     ]
     if job.recommendations:
         headers = [column.header for column in RESULT_COLUMNS]
-        blocks += ["## Recommendations", _table(headers, result_cells(job))]
+        blocks += ["## Recommendations", markdown_table(headers, result_cells(job))]
     for section in sections(job, doubts_a_row=None):
         items = [f"- **{_escaped(e.head)}**: {_escaped(e.text)}" for e in section.entries]
         blocks += [f"## {section.title}", "\n".join(items)]
@@ -71,7 +71,8 @@ def job_markdown(job: Job) -> str:
     return "\n\n".join(blocks)
 
 
-def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table whose cells are shown as they are."""
     lines = [headers, ["---"] * len(headers), *([_escaped(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

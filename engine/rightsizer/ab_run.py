@@ -1,0 +1,241 @@
+"""Two jobs measured in turn on one host, and compared."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rightsizer import events
+from rightsizer.analysis.trial import basis_of
+from rightsizer.compared import Compared, Matched
+from rightsizer.errors import EnvironmentFault, RightsizerError
+from rightsizer.hosts.affinity import kept_to
+from rightsizer.hosts.lease import lease
+from rightsizer.housekeeping import interrupt_orphans
+from rightsizer.jobs import (
+    OnEvent,
+    Outside,
+    context_of,
+    create,
+    ending,
+    real_outside,
+    speaker,
+    unpack_model,
+)
+from rightsizer.loading import assemble
+from rightsizer.matching import Asked, Match, matched
+from rightsizer.paired_race import Pair, PairedRace, figures_of
+from rightsizer.plan import PlannedTrial, require_runnable
+from rightsizer.preparation import Prepared, prepare
+from rightsizer.racing import Race
+from rightsizer.runner import Runner
+from rightsizer.stop_switch import StopSwitch
+from rightsizer.store import Store, StoredJob, default_store
+from rightsizer.traffic.driver import require_cpus
+from rightsizer.trial_run import JobContext
+from rightsizer.trials import TrialRecord
+from rightsizer.units import per_min
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One of the two jobs while they run."""
+
+    stored: StoredJob
+    prepared: Prepared
+    candidates: frozenset[str]
+    """Ids of the candidates that are its own."""
+
+
+def ab(
+    job_a: str | Path,
+    job_b: str | Path,
+    *,
+    fail_on_regression_percent: float | None = None,
+    store: str | Path | None = None,
+    workers: int = 1,
+    on_event: OnEvent | None = None,
+    switch: StopSwitch | None = None,
+    outside: Outside | None = None,
+) -> Compared:
+    """Measure two jobs in turn, on fresh starts that share arrivals and payloads; compare them.
+
+    Both are stored, each with its own trials. The payload's seed is A's.
+
+    Args:
+        job_a: the baseline's job file; with `search` or `saturate` traffic.
+        job_b: the other's; same traffic, limit, payload, hosts and prices.
+        fail_on_regression_percent: what B may cost more before `exit_code` is 8.
+        store, workers, on_event, switch, outside: as for `jobs.run`.
+
+    Raises:
+        InputError: a job file, or two that cannot be compared.
+        EnvironmentFault: as for `jobs.run`.
+    """
+    a, b = prepare(Path(job_a)), prepare(Path(job_b))
+    b = replace(b, spec=b.spec.model_copy(update={"payload": a.spec.payload}))
+    for prepared in (a, b):
+        require_runnable(prepared.plan)
+        require_cpus(workers, prepared.plan.fewest_generator_cpus)
+    match = matched(*(Asked(x.spec, x.digests, x.plan) for x in (a, b)))
+    with Store(Path(store) if store is not None else default_store()) as opened, ExitStack() as own:
+        sides = []
+        for prepared, file, which in ((a, job_a, 0), (b, job_b, 1)):
+            stored = create(opened, prepared, file)
+            own.enter_context(opened.own(stored.id))
+            mine = frozenset(pair.both[which] for pair in match.pairs)
+            sides.append(_Side(stored, prepared, mine))
+        _run(
+            opened, sides, match, on_event, switch or StopSwitch(), outside or real_outside(workers)
+        )
+        return _compared(opened, sides, match, fail_on_regression_percent)
+
+
+def _run(
+    store: Store,
+    sides: Sequence[_Side],
+    match: Match,
+    on_event: OnEvent | None,
+    switch: StopSwitch,
+    outside: Outside,
+) -> None:
+    """Lease what both need, run the trials, and say how both ended."""
+    begin_s = time.monotonic()
+    limit_s = sum(side.prepared.spec.limits.duration_s for side in sides)
+    plan, ids = match.plan, [side.stored.id for side in sides]
+    cpus, accelerators = (plan.cpus, plan.accelerators) if outside.leases else ((), ())
+    say = _to_both(store, ids, on_event)
+    with (
+        lease(sorted(cpus), f"ab {ids[0]} {ids[1]}", accelerators=sorted(accelerators)),
+        kept_to(sorted(plan.generator_cpus)),
+    ):
+        switch.watch(begin_s + limit_s, lambda: any(map(store.stop_requested, ids)))
+        for one in ids:
+            store.set_status(one, "running")
+        status, why, whole = "failed", "the engine failed", False
+        try:
+            _measure(store, sides, match, outside, switch, say, begin_s + limit_s)
+            status, why = ending(switch, limit_s)
+            whole = True
+        except RightsizerError as error:
+            why = str(error)
+            raise
+        except KeyboardInterrupt:
+            status, why = "stopped", "the job was stopped"
+            raise
+        finally:
+            for one in ids:
+                if not whole:
+                    with suppress(RightsizerError):  # the disk may be what failed
+                        interrupt_orphans(store, one)
+                shutil.rmtree(store.job_dir(one) / "model", ignore_errors=True)
+                store.set_status(one, status, cut_short=why)
+                say(events.JobEnded(one, status, time.monotonic() - begin_s))
+
+
+def _measure(
+    store: Store,
+    sides: Sequence[_Side],
+    match: Match,
+    outside: Outside,
+    switch: StopSwitch,
+    say: OnEvent,
+    deadline_s: float,
+) -> None:
+    contexts = []
+    for side in sides:
+        job_dir = store.job_dir(side.stored.id)
+        say(
+            events.JobStarted(
+                job_id=side.stored.id,
+                folder=str(job_dir),
+                trials=len(side.candidates) * (1 + match.starts),
+                refused=0,
+                expected_s=match.plan.expected_s,
+            )
+        )
+        model_dir = unpack_model(side.prepared, job_dir)
+        contexts.append(
+            context_of(store, side.stored, side.prepared, outside, switch, say, model_dir)
+        )
+    first, second = contexts
+    require_same_hosts(first, second)
+
+    def of(candidate_id: str) -> JobContext:
+        return first if candidate_id in sides[0].candidates else second
+
+    def of_trial(trial: PlannedTrial, together: JobContext) -> JobContext:
+        own = of(trial.candidate.id)
+        # Saving and stopping are those of both.
+        return replace(own, parts=replace(together.parts, launch=own.parts.launch))
+
+    def save(record: TrialRecord) -> None:
+        of(record.candidate.id).parts.save(record)
+
+    together = replace(first, plan=match.plan, parts=replace(first.parts, save=save))
+    race = Race(match.plan, sides[0].prepared.spec, lambda name: None)
+    Runner(together, PairedRace(race, match.pairs, match.starts), deadline_s, of_trial).run({})
+
+
+def require_same_hosts(a: JobContext, b: JobContext) -> None:
+    """Refuse jobs that would run on different hosts.
+
+    Raises:
+        EnvironmentFault: naming them.
+    """
+    names = [sorted({trial.host.name for trial in context.plan.trials}) for context in (a, b)]
+    if names[0] != names[1]:
+        what = f"A would run on {', '.join(names[0])} and B on {', '.join(names[1])}"
+        raise EnvironmentFault(what, "only one host compares", "give a hosts file with one host")
+
+
+def _to_both(store: Store, ids: Sequence[str], on_event: OnEvent | None) -> OnEvent:
+    """Events to the caller once, and to both jobs for other readers."""
+    stored: list[Callable[[events.Event], None]] = [speaker(store, one, None) for one in ids]
+
+    def say(event: events.Event) -> None:
+        if on_event is not None:
+            on_event(event)
+        for keep in stored:
+            keep(event)
+
+    return say
+
+
+def _compared(
+    store: Store, sides: Sequence[_Side], match: Match, fail_percent: float | None
+) -> Compared:
+    spec = sides[0].prepared.spec
+    job_a, job_b = (assemble(store, store.job(side.stored.id)) for side in sides)
+    records = [*job_a.trials, *job_b.trials]
+    prices = {**sides[1].stored.inputs["prices"], **sides[0].stored.inputs["prices"]}
+
+    def per_hour_usd(name: str) -> float | None:
+        found: float | None = prices.get(name, {}).get("per_hour_usd")
+        return found
+
+    by_id = {trial.candidate.id: trial.candidate for trial in match.plan.trials}
+
+    def of(pair: Pair) -> Matched:
+        figures = figures_of(records, pair, per_hour_usd, spec.limit, len(match.pairs))
+        one, other = (by_id[key] for key in pair.both)
+        maxima = figures.maxima_per_s
+        return Matched(
+            (one.instance_type, other.instance_type),
+            (one.environment, other.environment),
+            None if maxima is None else (per_min(maxima[0]), per_min(maxima[1])),
+            figures.comparison,
+        )
+
+    return Compared(
+        job_a,
+        job_b,
+        basis_of(spec.traffic, spec.limit),
+        is_paired=True,
+        pairs=tuple(map(of, match.pairs)),
+        fail_on_regression_ratio=None if fail_percent is None else fail_percent / 100,
+    )

@@ -1,0 +1,134 @@
+"""Two jobs against each other: matched candidates in paired finals, as many as fixed before. Pure.
+
+Each candidate is scouted once; then both of a pair meet in blocks of finals, on fresh starts that
+share arrivals and payloads, in random order. Nobody looks before the end: so many blocks are run,
+and Student's t on their log ratios has the error that it claims.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import numpy as np
+
+from rightsizer.comparing import Comparison, inconclusive, paired
+from rightsizer.plan import PlannedTrial
+from rightsizer.racing import Race
+from rightsizer.spec import LimitSpec
+from rightsizer.standing import Standing, standing_of
+from rightsizer.trials import TrialRecord
+
+PriceOf = Callable[[str], float | None]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Candidate ids of the two that are compared."""
+
+    a: str
+    b: str
+
+    @property
+    def both(self) -> tuple[str, str]:
+        """A, then B."""
+        return self.a, self.b
+
+
+@dataclass(frozen=True)
+class PairedRace:
+    """The trials of an A/B comparison; a `runner.TrialPolicy`."""
+
+    race: Race
+    """Of both jobs' candidates together: it makes the finals."""
+    pairs: Sequence[Pair]
+    starts: int
+    """Blocks of finals."""
+
+    def next_trials(
+        self, records: Mapping[str, TrialRecord], left_s: float
+    ) -> Sequence[PlannedTrial]:
+        """The scouts, then one block of finals after the other."""
+        ended = {key for key, record in records.items() if record.is_final}
+        scouts = self.race.scouts(records)
+        missing = [trial for trial in scouts if trial.id not in ended]
+        if missing:
+            random = np.random.default_rng(self.race.spec.payload.seed)
+            return [missing[place] for place in random.permutation(len(missing)).tolist()]
+        finals = [record for record in records.values() if record.stage == "final"]
+        number = 1 + max((record.block for record in finals), default=0)
+        if number > self.starts:
+            return []
+        # Each block is planned from the scouts alone: what it shows must not move the next one.
+        told = [record for record in records.values() if record.stage == "scout"]
+        trials: list[PlannedTrial] = []
+        for pair in self.pairs:
+            standing = _standing(told, pair, self.race.spec.limit)
+            if standing is not None:
+                trials += self.race.block(number, pair.both, standing)
+        each_s = fmean([final.wall_s for final in finals]) if finals else 0.0
+        return trials if len(trials) * each_s <= left_s else []
+
+    def why_not(self, trial: PlannedTrial, records: Mapping[str, TrialRecord]) -> str:
+        """Nothing is learned from one trial for another."""
+        return ""
+
+
+@dataclass(frozen=True)
+class PairFigures:
+    """What a pair's finals show; maxima are per second, None where there are no finals."""
+
+    comparison: Comparison
+    maxima_per_s: tuple[float, float] | None = None
+
+
+def figures_of(
+    records: Sequence[TrialRecord],
+    pair: Pair,
+    per_hour_usd: PriceOf,
+    limit: LimitSpec,
+    comparisons: int,
+) -> PairFigures:
+    """The comparison of one pair out of so many, from the records of both jobs."""
+    standing = _standing(records, pair, limit)
+    if standing is None:
+        return PairFigures(inconclusive(_why_none(records, pair)))
+    a, b = (standing.entrants[key] for key in pair.both)
+    blocks = sorted(set(a.log_maxima) & set(b.log_maxima))
+    prices = [per_hour_usd(entrant.scout.candidate.instance_type) for entrant in (a, b)]
+    of_prices = 0.0
+    if prices[0] and prices[1]:
+        of_prices = float(np.log(prices[1] / prices[0]))
+    logs = [of_prices + a.log_maxima[block] - b.log_maxima[block] for block in blocks]
+    found = paired(logs, comparisons)
+    if not blocks:
+        return PairFigures(found)
+    means = [fmean(entrant.log_maxima[block] for block in blocks) for entrant in (a, b)]
+    first, second = np.exp(means).tolist()
+    return PairFigures(found, (first, second))
+
+
+def _standing(records: Sequence[TrialRecord], pair: Pair, limit: LimitSpec) -> Standing | None:
+    """Of the two; None where one of them has no maximum."""
+    theirs = [record for record in records if record.candidate.id in pair.both]
+    # Who is compared does not hang on prices.
+    standing = standing_of(theirs, lambda name: 1.0, limit, None)
+    if standing is None or not set(pair.both) <= set(standing.entrants):
+        return None
+    return standing
+
+
+def _why_none(records: Sequence[TrialRecord], pair: Pair) -> str:
+    said = []
+    for name, key in zip("AB", pair.both, strict=True):
+        scouts = [r for r in records if r.candidate.id == key and r.stage == "scout"]
+        if not scouts:
+            said.append(f"{name} was not measured")
+            continue
+        figures, last = scouts[-1].figures, scouts[-1]
+        if last.reason is not None:
+            said.append(f"{name}: {last.reason.value}")
+        elif figures is None or figures.max_kind not in ("estimate", "bracket"):
+            said.append(f"{name}: {figures.limit_detail if figures else last.state.value}")
+    return "; ".join(said) or "one of them fails when it is started again"

@@ -1,0 +1,24 @@
+"""The short calibration of a host before a server is there."""
+
+from __future__ import annotations
+
+import os
+
+from rightsizer.hosts.yardstick import LONGEST_S, calibrate, length_s
+
+
+def test_both_speeds_of_a_cpu_are_told():
+    found = calibrate(sorted(os.sched_getaffinity(0))[:1], 0.2)
+    assert found is not None
+    assert found.hashed_bytes_per_s > 1e6
+    assert found.copied_bytes_per_s > 1e6
+    assert found.duration_s == 0.2
+
+
+def test_a_cpu_that_is_not_there_tells_nothing():
+    assert calibrate([4095], 0.2) is None
+
+
+def test_it_is_five_seconds_at_the_most_and_a_twelfth_of_the_traffic():
+    assert length_s(24.0) == 2.0
+    assert length_s(600.0) == LONGEST_S == 5.0
