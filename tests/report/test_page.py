@@ -107,6 +107,19 @@ def test_curves_have_the_limit_and_show_no_step_that_was_invalid(demo):
     assert "988" not in page.text["load"]
 
 
+def test_a_curve_never_mixes_the_two_kinds_of_traffic():
+    trial = measured(1, {}, 500.0)
+    other = replace(trial.steps[0], mode="open", label="9.25/s", rate_per_s=9.25)
+    mixed = make_job((replace(trial, steps=(*trial.steps, other)),))
+    assert _dots(mixed) == _dots(make_job((trial,)))
+    assert "9.25/s" in page_of(mixed).text["load"]
+    assert "Drawn are closed steps" in page_of(mixed).text["load"]
+
+
+def _dots(job: Job) -> int:
+    return job_html(job, {}).count(' dot"')
+
+
 def test_doubts_stand_by_severity_with_figures_rows_and_next_steps():
     weak = Doubt("shaky", "weakens", "it shook", "hold it", {"shakes": 12.345})
     grave = Doubt("broken", "blocks", "it broke")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from rightsizer.report.layout import one_line
 from rightsizer.units import significant
 
 WIDTH, HEIGHT = 620, 310
@@ -87,14 +88,19 @@ def frame(x: Axis, y: Axis, to_x: Scale, to_y: Scale, width: float = WIDTH) -> s
     middle, title = (TOP + bottom) / 2, y.title + (note if to_y.is_log else "")
     parts.append(
         f'<text x="14" y="{middle:.0f}" text-anchor="middle" '
-        f'transform="rotate(-90 14 {middle:.0f})">{escape(title)}</text>'
+        f'transform="rotate(-90 14 {middle:.0f})">{escaped(title)}</text>'
     )
     return "".join(parts)
 
 
 def text(x: float, y: float, words: str, anchor: str = "start") -> str:
     """Words at a place."""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escaped(words)}</text>'
+
+
+def escaped(words: str) -> str:
+    """Words as markup that shows them, on one line and in printable characters."""
+    return escape(one_line(words))
 
 
 def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 from rightsizer.analysis.figures import Interval
 from rightsizer.report.page.axes import (
@@ -17,6 +16,7 @@ from rightsizer.report.page.axes import (
     WIDTH,
     Axis,
     Scale,
+    escaped,
     frame,
     line,
     scale_of,
@@ -102,7 +102,6 @@ def lines(
     parts.append(frame(x, y, to_x, to_y, width))
     if limit is not None:
         parts.append(line(LEFT, to_y(limit), width - RIGHT, to_y(limit), "limit"))
-        parts.append(text(LEFT + 4, to_y(limit) - 4, f"limit {y.text(limit)}"))
     labels = _Labels([(to_x(point.x), to_y(point.y)) for point in points])
     for one in series:
         where = " ".join(f"{to_x(p.x):.1f},{to_y(p.y):.1f}" for p in one.points)
@@ -114,6 +113,8 @@ def lines(
         if one.key and one.points:
             last = one.points[-1]
             parts.append(labels.beside(to_x(last.x), to_y(last.y), Point(0, 0, label=one.key)))
+    if limit is not None:  # over the lines
+        parts.append(text(LEFT + 4, to_y(limit) - 4, f"limit {y.text(limit)}"))
     return _svg(title, parts, width=width)
 
 
@@ -239,7 +240,7 @@ def _marker(number: int, x: float, y: float, r: float = 5.0) -> str:
 
 
 def _svg(title: str, parts: Sequence[str], height: float = HEIGHT, width: float = WIDTH) -> str:
-    name = escape(title)
+    name = escaped(title)
     return (
         f'<svg viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" role="img" '
         f'aria-label="{name}"><title>{name}</title>{"".join(parts)}</svg>'
