@@ -94,12 +94,15 @@ def test_each_relaxation_changes_what_it_says_and_nothing_else():
 def test_a_model_is_mounted_read_only_from_a_folder_or_a_volume():
     for model, kind in (("/models/1", "bind"), ("rightsizer-1", "volume")):
         [mount] = request(model=model)["HostConfig"]["Mounts"]
+        options = mount.pop("VolumeOptions", None)
         assert mount == {
             "Type": kind,
             "Source": model,
             "Target": "/opt/ml/model",
             "ReadOnly": True,
         }
+        # The engine makes a volume that is gone anew: it must bear our labels, too.
+        assert options == (None if kind == "bind" else {"Labels": {"l": "v"}})
 
 
 def test_a_port_is_published_only_where_it_is_told_to():
