@@ -10,6 +10,7 @@ from rightsizer.catalog import load_catalog
 from rightsizer.containers import EngineFacts, images_of
 from rightsizer.errors import EnvironmentFault
 from rightsizer.hosts.accelerator_probe import with_accelerators
+from rightsizer.hosts.docker.access import access_problem
 from rightsizer.hosts.docker.engine import Engine, EngineGone, Refused, tls_of
 from rightsizer.hosts.docker.survey import resolved, survey
 from rightsizer.hosts.docker.transfer import copy_image
@@ -71,11 +72,14 @@ def copy_to_hosts(
         if host.kind != "docker" or host.address in (None, here.address):
             continue
         assert host.address is not None
+        what = f"image {image} was not copied to host {host.name}"
+        tls = tls_of(host)
+        if wrong := access_problem(host.address, tls):
+            raise EnvironmentFault(what, wrong)
         try:
-            with Engine(here.address) as source, Engine(host.address, tls_of(host)) as target:
+            with Engine(here.address) as source, Engine(host.address, tls) as target:
                 copied = copy_image(image, source, target)
         except (EngineGone, Refused) as error:
-            what = f"image {image} was not copied to host {host.name}"
             raise EnvironmentFault(what, str(error), "see `docker image ls` here") from None
         yield f"{host.name}: {image} {'copied' if copied else 'was there'}"
 
