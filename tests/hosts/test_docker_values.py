@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import subprocess
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from rightsizer.accelerators import Accelerator
 from rightsizer.containers import Container
 from rightsizer.errors import EnvironmentFault, Reason
+from rightsizer.hosts.docker import reaper
 from rightsizer.hosts.docker.endings import ending_of, hint, of_refused_start
 from rightsizer.hosts.docker.engine import Missing, Refused
 from rightsizer.hosts.docker.ownership import (
@@ -353,6 +357,28 @@ def test_a_lease_that_is_refused_for_another_reason_is_no_busy_host():
         take_turn(Lessor(True, True), {}, "sha256:1")
     with pytest.raises(Busy, match="leased to trial t7 of job theirs"):
         take_turn(Lessor(True, told=True), {}, "sha256:1")
+
+
+# -- the reaper --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("looks", "left"),
+    [
+        ([2, 1, 1, 1, 1, 0, 0], []),  # slow, but at it
+        ([1, 0, 0, 0, 1, 1], [0, 1, 1]),  # quiet for long enough
+    ],
+)
+def test_a_reaper_stays_as_long_as_there_is_something_to_remove(monkeypatch, looks, left):
+    """A look takes a second, and two of them are its patience."""
+    now_s = itertools.count()
+    clock = SimpleNamespace(monotonic=lambda: float(next(now_s)), sleep=lambda for_s: None)
+    monkeypatch.setattr(reaper, "time", clock)
+    monkeypatch.setattr(reaper, "PATIENCE_S", 2.5)
+    monkeypatch.setattr(reaper, "Engine", lambda address, tls: contextlib.nullcontext())
+    monkeypatch.setattr(reaper, "remove_run", lambda engine, run: looks.pop(0))
+    reaper.reap("unix:///x", "run", None)
+    assert looks == left
 
 
 # -- access ------------------------------------------------------------------------------------
