@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from rightsizer.accelerators import Accelerator
 from rightsizer.containers import Container
-from rightsizer.errors import EnvironmentFault, Reason
+from rightsizer.errors import EnvironmentFault, Reason, UsageError
 from rightsizer.hosts.docker import reaper
 from rightsizer.hosts.docker.endings import ending_of, hint, of_refused_start
 from rightsizer.hosts.docker.engine import Missing, Refused
@@ -400,3 +400,14 @@ def test_sweeping_and_copying_ask_nothing_at_a_terminal_either(tmp_path, monkeyp
     with pytest.raises(EnvironmentFault, match=r"not copied to host far.*not in known_hosts"):
         list(copy_to_hosts("mine:1", hosts))
     assert not (tmp_path / "asked").exists()
+
+
+@pytest.mark.parametrize("host", ["kind: process", "kind: docker, address: 'unix:///x'"])
+def test_an_image_that_no_other_engine_is_to_get_is_a_mistake_rather_than_nothing(
+    tmp_path, monkeypatch, host
+):
+    monkeypatch.setenv("DOCKER_HOST", "unix:///x")
+    hosts = tmp_path / "hosts.yaml"
+    hosts.write_text(f"hosts: [{{name: here, {host}}}]\n")
+    with pytest.raises(UsageError, match="mine:1 has nowhere to go"):
+        list(copy_to_hosts("mine:1", hosts))
