@@ -169,6 +169,15 @@ def test_far_cpus_are_the_engines_and_only_the_generators_are_leased_here():
     assert said == "local.4cpu needs 4 CPUs and 2 may be used there"
 
 
+def test_far_cpus_that_the_engine_has_not_are_nobodys():
+    host = HostSpec(name="rack", kind="docker", publish=True, server_cpus="8-99")
+    placed = place_container(local(2), host, TWO, FAR, LEAST)
+    assert placed.server_cpus == (8, 9)
+    beyond = host.model_copy(update={"server_cpus": "98-99"})
+    said = refused(place_container, local(1), beyond, TWO, FAR, LEAST)
+    assert said == "local.1cpu needs 1 CPUs and 0 may be used there"
+
+
 def test_a_far_host_must_publish_its_ports():
     said = refused(place_container, local(1), RACK, TWO, FAR, LEAST)
     assert said == "host rack is far and its networks are not ours; publish: true"

@@ -82,6 +82,9 @@ def test_all_unknown_missing_and_malformed_keys_are_said_at_once(hosts):
         ["8", "hosts[1].provides[0].as"],
         ["8", "hosts[1].provides[0].cpus"],
     ]
+    assert found[4].endswith(
+        "'http://x' is no address; write unix://PATH, ssh://HOST or tcp://HOST:PORT"
+    )
     assert "'3-1' names no CPUs; write lowest-highest, such as 0-3" in found[5]
 
 

@@ -201,7 +201,8 @@ def _place_far(
 ) -> Placement:
     if not host.publish:
         raise NotRunnable(f"host {host.name} is far and its networks are not ours; publish: true")
-    cpus = parse_cpus(host.server_cpus) if host.server_cpus else tuple(range(engine.cpu_count))
+    wanted = parse_cpus(host.server_cpus) if host.server_cpus else range(engine.cpu_count)
+    cpus = tuple(cpu for cpu in wanted if cpu < engine.cpu_count)
     there = Machine(
         cores=tuple((cpu,) for cpu in cpus),
         cpu_count=engine.cpu_count,
@@ -211,10 +212,9 @@ def _place_far(
         accelerators_missing=() if host.accelerators else (UNSEEN,),
     )
     part = part_of(kind, host, there, far=True)
-    if part.vcpus > len(cpus) or max(cpus) >= engine.cpu_count:
-        usable = len([cpu for cpu in cpus if cpu < engine.cpu_count])
+    if part.vcpus > len(cpus):
         raise NotRunnable(
-            f"{kind.name} needs {part.vcpus} CPUs and {usable} may be used there", MORE_CPUS
+            f"{kind.name} needs {part.vcpus} CPUs and {len(cpus)} may be used there", MORE_CPUS
         )
     return Placement(
         server_cpus=cpus[: part.vcpus],

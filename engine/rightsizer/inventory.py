@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +102,15 @@ CpuList = Annotated[
 ]
 
 
+def _address(text: str) -> str:
+    if not re.match(r"(unix|ssh|tcp)://.", text):
+        raise ValueError(
+            f"{text!r} is no address; write unix://PATH, ssh://HOST or tcp://HOST:PORT"
+        )
+    return text
+
+
+Address = Annotated[str, AfterValidator(_address)]
 AcceleratorId = Annotated[str, Field(pattern=f"^({ID})$")]
 
 
@@ -109,7 +119,7 @@ class HostSpec(Strict):
 
     name: str = Field(min_length=1)
     kind: Literal["process", "docker"] = "process"
-    address: str | None = Field(default=None, pattern=r"^(unix|ssh|tcp)://.+")
+    address: Address | None = None
     tls: TlsFiles | None = None
     server_cpus: CpuList | None = None
     generator_cpus: CpuList | None = None

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from rightsizer.catalog import load_catalog
 from rightsizer.containers import EngineFacts, images_of
-from rightsizer.errors import EnvironmentFault
+from rightsizer.errors import EnvironmentFault, UsageError
 from rightsizer.hosts.accelerator_probe import with_accelerators
+from rightsizer.hosts.docker.access import access_problem
 from rightsizer.hosts.docker.engine import Engine, EngineGone, Refused, tls_of
 from rightsizer.hosts.docker.survey import resolved, survey
 from rightsizer.hosts.docker.transfer import copy_image
@@ -62,20 +63,33 @@ def copy_to_hosts(
 
     Raises:
         ProblemsError, InputError: as `survey_hosts`.
+        UsageError: no host has another engine than the one here.
         EnvironmentFault: it is not here, an engine does not answer, or refuses it.
     """
     spec = None if job_file is None else load_spec(job_file)
     here = resolved(HostSpec(name="here", kind="docker"), Path())
     assert here.address is not None
-    for host in _hosts(hosts_file, job_file, spec):
-        if host.kind != "docker" or host.address in (None, here.address):
-            continue
+    elsewhere = [
+        host
+        for host in _hosts(hosts_file, job_file, spec)
+        if host.kind == "docker" and host.address != here.address
+    ]
+    if not elsewhere:
+        raise UsageError(
+            f"image {image} has nowhere to go",
+            f"no host has another Docker engine than the one here, {here.address}",
+            "name one in a hosts file",
+        )
+    for host in elsewhere:
         assert host.address is not None
+        what = f"image {image} was not copied to host {host.name}"
+        tls = tls_of(host)
+        if wrong := access_problem(host.address, tls):
+            raise EnvironmentFault(what, wrong)
         try:
-            with Engine(here.address) as source, Engine(host.address, tls_of(host)) as target:
+            with Engine(here.address) as source, Engine(host.address, tls) as target:
                 copied = copy_image(image, source, target)
         except (EngineGone, Refused) as error:
-            what = f"image {image} was not copied to host {host.name}"
             raise EnvironmentFault(what, str(error), "see `docker image ls` here") from None
         yield f"{host.name}: {image} {'copied' if copied else 'was there'}"
 

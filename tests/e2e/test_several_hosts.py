@@ -43,8 +43,9 @@ hosts: hosts.yaml
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def engines() -> Iterator[dict[str, OwnEngine]]:
+    """Two for all tests: the one that kills one of them is the last."""
     require_own_engines()
     with ExitStack() as stack:
         yield {name: stack.enter_context(own_engine()) for name in ("a", "b")}

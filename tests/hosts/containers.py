@@ -8,6 +8,7 @@ import docker
 from rightsizer.containers import Container
 from rightsizer.hosts.base import Launch
 from rightsizer.hosts.docker.host import DockerHost
+from rightsizer.hosts.docker.ownership import RUN
 from rightsizer.inventory import HostSpec, Placement
 from rightsizer.spec import ContainerSpec
 
@@ -36,6 +37,13 @@ def container_launch(
         "job_id": f"job-{folder.name}",
     }
     return launch_of(folder, **{**given, **changes})
+
+
+def nobodys(client: docker.APIClient) -> list[str]:
+    """Volumes of ours by their names, without the labels by which they would be swept."""
+    volumes = client.volumes()["Volumes"] or []
+    ours = [found for found in volumes if found["Name"].startswith("rightsizer-")]
+    return [found["Name"] for found in ours if RUN not in (found["Labels"] or {})]
 
 
 def left(client: docker.APIClient, job: str) -> list[str]:

@@ -23,7 +23,7 @@ from rightsizer.hosts.docker.ownership import RUN
 from rightsizer.hosts.docker.survey import survey
 from rightsizer.inventory import HostSpec
 
-from tests.hosts.containers import container_launch, left
+from tests.hosts.containers import container_launch, left, nobodys
 from tests.hosts.images import address, make_image, require_engine
 from tests.hosts.processes import eventually
 from tests.hosts.relay import Call, Spoil, SpoilingRelay
@@ -140,6 +140,7 @@ def few_of_each(calls: list[Call]) -> list[Call]:
 @pytest.mark.usefixtures("many_turns")
 @pytest.mark.parametrize("how", Spoil, ids=lambda how: how.value)
 def test_a_spoilt_call_leaves_nothing_makes_nothing_twice_and_ends(how, tmp_path, image, client):
+    before = nobodys(client)
     healthy = trial(tmp_path / "healthy", image, client)
     assert (healthy.ended, healthy.left) == (None, [])
     calls = few_of_each(healthy.calls)
@@ -162,6 +163,7 @@ def test_a_spoilt_call_leaves_nothing_makes_nothing_twice_and_ends(how, tmp_path
             times = sum(call.name == name for call in found.calls)
             assert times <= sum(call.name == name for call in healthy.calls), said
     assert {call.name for found in outcomes for call in found.spoilt} == {c.name for c in calls}
+    assert nobodys(client) == before
 
 
 def test_an_engine_that_is_slow_at_every_call_is_waited_for(tmp_path, image):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import subprocess
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from rightsizer.accelerators import Accelerator
 from rightsizer.containers import Container
-from rightsizer.errors import Reason
+from rightsizer.errors import EnvironmentFault, Reason, UsageError
+from rightsizer.hosts.docker import reaper
 from rightsizer.hosts.docker.endings import ending_of, hint, of_refused_start
+from rightsizer.hosts.docker.engine import Missing, Refused
 from rightsizer.hosts.docker.ownership import (
     HIDDEN,
     Owner,
@@ -21,10 +26,15 @@ from rightsizer.hosts.docker.ownership import (
     this_process,
 )
 from rightsizer.hosts.docker.request import create_request
+from rightsizer.hosts.docker.sweep import sweep_host
 from rightsizer.hosts.docker.transfer import content_of
+from rightsizer.hosts.docker.turns import Busy, take_turn
 from rightsizer.hosts.docker.watch import usage_of
-from rightsizer.inventory import Placement
+from rightsizer.inventory import HostSpec, Placement
 from rightsizer.spec import ContainerSpec
+from rightsizer.surveying import copy_to_hosts
+
+from tests.hosts.tools import put_program
 
 PLACEMENT = Placement((2, 3, 6), (0, 4), "emulated", 1 << 30, memory_node=1)
 
@@ -94,12 +104,15 @@ def test_each_relaxation_changes_what_it_says_and_nothing_else():
 def test_a_model_is_mounted_read_only_from_a_folder_or_a_volume():
     for model, kind in (("/models/1", "bind"), ("rightsizer-1", "volume")):
         [mount] = request(model=model)["HostConfig"]["Mounts"]
+        options = mount.pop("VolumeOptions", None)
         assert mount == {
             "Type": kind,
             "Source": model,
             "Target": "/opt/ml/model",
             "ReadOnly": True,
         }
+        # The engine makes a volume that is gone anew: it must bear our labels, too.
+        assert options == (None if kind == "bind" else {"Labels": {"l": "v"}})
 
 
 def test_a_port_is_published_only_where_it_is_told_to():
@@ -311,3 +324,90 @@ def test_a_container_that_does_not_run_has_no_reading(reading):
 def test_images_are_the_same_by_what_they_hold_and_run_not_by_their_ids(change, same):
     image = {"Id": "sha256:1", "RootFS": {"Layers": ["a"]}, "Config": {"Cmd": ["x"]}}
     assert (content_of({**image, **change}) == content_of(image)) is same
+
+
+# -- turns -------------------------------------------------------------------------------------
+
+
+class Lessor:
+    """An engine whose lease somebody has at these attempts to take it."""
+
+    def __init__(self, *taken: bool, told: bool = False) -> None:
+        self.taken, self.told = list(taken), told
+
+    def create(self, name: str, config: dict) -> str:
+        if self.taken.pop(0):
+            raise Refused("the name is in use")
+        return "1"
+
+    def inspect(self, name: str) -> dict:
+        if not self.told:
+            raise Missing("no such container")
+        return {"Config": {"Labels": {"rightsizer.job": "theirs", "rightsizer.trial": "t7"}}}
+
+
+def test_a_lease_that_is_given_back_at_that_moment_is_taken():
+    lessor = Lessor(True, False)
+    take_turn(lessor, {}, "sha256:1")
+    assert lessor.taken == []
+
+
+def test_a_lease_that_is_refused_for_another_reason_is_no_busy_host():
+    with pytest.raises(Refused, match="the name is in use"):
+        take_turn(Lessor(True, True), {}, "sha256:1")
+    with pytest.raises(Busy, match="leased to trial t7 of job theirs"):
+        take_turn(Lessor(True, told=True), {}, "sha256:1")
+
+
+# -- the reaper --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("looks", "left"),
+    [
+        ([2, 1, 1, 1, 1, 0, 0], []),  # slow, but at it
+        ([1, 0, 0, 0, 1, 1], [0, 1, 1]),  # quiet for long enough
+    ],
+)
+def test_a_reaper_stays_as_long_as_there_is_something_to_remove(monkeypatch, looks, left):
+    """A look takes a second, and two of them are its patience."""
+    now_s = itertools.count()
+    clock = SimpleNamespace(monotonic=lambda: float(next(now_s)), sleep=lambda for_s: None)
+    monkeypatch.setattr(reaper, "time", clock)
+    monkeypatch.setattr(reaper, "PATIENCE_S", 2.5)
+    monkeypatch.setattr(reaper, "Engine", lambda address, tls: contextlib.nullcontext())
+    monkeypatch.setattr(reaper, "remove_run", lambda engine, run: looks.pop(0))
+    reaper.reap("unix:///x", "run", None)
+    assert looks == left
+
+
+# -- access ------------------------------------------------------------------------------------
+
+
+def test_sweeping_and_copying_ask_nothing_at_a_terminal_either(tmp_path, monkeypatch):
+    put_program(
+        tmp_path,
+        monkeypatch,
+        "ssh",
+        'case "$*" in *BatchMode=yes*) echo "Host key verification failed." >&2; exit 255 ;; esac\n'
+        f"touch {tmp_path}/asked; exit 1",
+    )
+    host = HostSpec(name="far", kind="docker", address="ssh://ops@rack1", publish=True)
+    [line] = sweep_host(host)
+    assert line.startswith("far: not swept: rack1 is not in known_hosts")
+    hosts = tmp_path / "hosts.yaml"
+    hosts.write_text("hosts: [{name: far, kind: docker, address: 'ssh://ops@rack1'}]\n")
+    with pytest.raises(EnvironmentFault, match=r"not copied to host far.*not in known_hosts"):
+        list(copy_to_hosts("mine:1", hosts))
+    assert not (tmp_path / "asked").exists()
+
+
+@pytest.mark.parametrize("host", ["kind: process", "kind: docker, address: 'unix:///x'"])
+def test_an_image_that_no_other_engine_is_to_get_is_a_mistake_rather_than_nothing(
+    tmp_path, monkeypatch, host
+):
+    monkeypatch.setenv("DOCKER_HOST", "unix:///x")
+    hosts = tmp_path / "hosts.yaml"
+    hosts.write_text(f"hosts: [{{name: here, {host}}}]\n")
+    with pytest.raises(UsageError, match="mine:1 has nowhere to go"):
+        list(copy_to_hosts("mine:1", hosts))

@@ -38,8 +38,8 @@ SERVER = "server"
 USAGE_EVERY_S = 0.5
 ORPHAN_GRACE_S = 1.0
 """What children get to end by themselves once the engine is gone."""
-ON_LOSS_S = 8.0
-"""What the command left for the engine's death gets."""
+ON_LOSS_S = 30.0
+"""What the command left for the engine's death gets; an engine that only leaves waits less."""
 POLL_S = 0.02
 READ_BYTES = 65536
 MAX_DESCRIPTORS = 8

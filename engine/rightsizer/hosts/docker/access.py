@@ -14,6 +14,13 @@ CONNECT_S = 10
 LOGIN_S = 20.0
 
 
+def access_problem(address: str, tls: Tls | None) -> str | None:
+    """What keeps this machine from asking the engine at an address; None if nothing does."""
+    if address.startswith("ssh:"):
+        return ssh_problem(address)
+    return None if tls is None else tls_problem(tls)
+
+
 def tls_problem(tls: Tls) -> str | None:
     """What is wrong with the files of a tcp:// address; None if nothing is."""
     for key, path in (("ca", tls.ca), ("cert", tls.cert), ("key", tls.key)):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rightsizer.containers import MODEL_DIR
 from rightsizer.hosts.docker.engine import Engine
+from rightsizer.hosts.docker.request import volume_mount
 
 
 def volume_with(
@@ -19,12 +20,11 @@ def volume_with(
     It is written through a container that never runs.
     """
     engine.create_volume(name, labels)
-    mount = {"Type": "volume", "Source": name, "Target": MODEL_DIR}
     config = {
         "Image": image_id,
         "Cmd": ["never run"],
         "Labels": dict(labels),
-        "HostConfig": {"Mounts": [mount]},
+        "HostConfig": {"Mounts": [volume_mount(name, labels)]},
     }
     carrier = engine.create(f"{name}-model", config)
     with tempfile.TemporaryFile() as file:

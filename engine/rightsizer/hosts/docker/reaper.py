@@ -13,6 +13,7 @@ from rightsizer.hosts.docker.sweep import remove_run
 from rightsizer.hosts.trust import Tls
 
 PATIENCE_S = 7.0
+"""With an engine that does not answer, or has no more; one that is busy removing gets it anew."""
 AGAIN_S = 0.3
 QUIET_LOOKS = 7
 """A request that was under way when its sender died may still make something."""
@@ -32,7 +33,10 @@ def reap(address: str, run: str, tls: Tls | None) -> None:
     while quiet < QUIET_LOOKS and time.monotonic() < deadline_s:
         try:
             with Engine(address, tls) as engine:
-                quiet = 0 if remove_run(engine, run) else quiet + 1
+                found = remove_run(engine, run)
+            quiet = 0 if found else quiet + 1
+            if found:
+                deadline_s = time.monotonic() + PATIENCE_S
         except (EngineGone, Refused):
             quiet = 0
         time.sleep(AGAIN_S)

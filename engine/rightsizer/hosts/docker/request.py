@@ -55,7 +55,7 @@ def create_request(
             **_devices(placement.accelerators),
             **_privileges(container),
             **_network(container, network, publish_on),
-            "Mounts": [] if model is None else [_mount(model)],
+            "Mounts": [] if model is None else [_mount(model, labels)],
             "LogConfig": {
                 "Type": "json-file",
                 "Config": {"max-size": LOG_FILE_SIZE, "max-file": LOG_FILES},
@@ -122,6 +122,17 @@ def _privileges(container: Container) -> dict[str, Any]:
     }
 
 
-def _mount(model: str) -> dict[str, Any]:
-    kind = "bind" if Path(model).is_absolute() else "volume"
-    return {"Type": kind, "Source": model, "Target": MODEL_DIR, "ReadOnly": True}
+def _mount(model: str, labels: Mapping[str, str]) -> dict[str, Any]:
+    if Path(model).is_absolute():
+        return {"Type": "bind", "Source": model, "Target": MODEL_DIR, "ReadOnly": True}
+    return {**volume_mount(model, labels), "ReadOnly": True}
+
+
+def volume_mount(name: str, labels: Mapping[str, str]) -> dict[str, Any]:
+    """A volume where the model lies.
+
+    A request that is carried out late makes the volume anew where it has been removed: without
+    labels nothing would ever sweep it.
+    """
+    options = {"Labels": dict(labels)}
+    return {"Type": "volume", "Source": name, "Target": MODEL_DIR, "VolumeOptions": options}

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from rightsizer.addresses import DEFAULT_ADDRESS, address_problem, host_name, is_far
 from rightsizer.containers import EngineFacts, ImageFacts
-from rightsizer.hosts.docker.access import ssh_problem, tls_problem
+from rightsizer.hosts.docker.access import access_problem
 from rightsizer.hosts.docker.engine import Engine, EngineGone, Missing, Refused, tls_of
 from rightsizer.hosts.docker.transfer import content_of
 from rightsizer.inventory import HostSpec, TlsFiles
@@ -45,9 +45,7 @@ def survey(host: HostSpec, images: Sequence[str]) -> EngineFacts:
     if wrong is not None:  # a hosts file's address was looked at before: this is the environment's
         return EngineFacts(host.address, fault=f"DOCKER_HOST {host.address}: {wrong[1]}")
     tls = tls_of(host)
-    unreachable = None if tls is None else tls_problem(tls)
-    if host.address.startswith("ssh:"):
-        unreachable = ssh_problem(host.address)
+    unreachable = access_problem(host.address, tls)
     if unreachable is not None:
         return EngineFacts(host.address, fault=f"host {host.name}: {unreachable}")
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
+from rightsizer.hosts.docker.access import access_problem
 from rightsizer.hosts.docker.engine import Engine, EngineGone, Refused, tls_of
 from rightsizer.hosts.docker.ownership import RUN, Starts, is_left_behind, this_process
 from rightsizer.inventory import HostSpec
@@ -35,8 +36,11 @@ def sweep(engine: Engine) -> list[str]:
 def sweep_host(host: HostSpec) -> list[str]:
     """`sweep` of a resolved host's engine; one that does not answer is told as one line, too."""
     assert host.address is not None
+    tls = tls_of(host)
+    if wrong := access_problem(host.address, tls):
+        return [f"{host.name}: not swept: {wrong}"]
     try:
-        with Engine(host.address, tls_of(host)) as engine:
+        with Engine(host.address, tls) as engine:
             return [f"{host.name}: {line}" for line in sweep(engine)]
     except (EngineGone, Refused) as error:
         return [f"{host.name}: not swept: {error}"]

@@ -31,13 +31,16 @@ def take_turn(engine: Engine, labels: Mapping[str, str], image_id: str) -> None:
         "Labels": dict(labels),
         "HostConfig": {"NetworkMode": "none"},
     }
-    try:
-        engine.create(NAME, request)
-    except Refused:
-        holder = leased_to(engine)
-        if holder is None:
-            raise
-        raise Busy(holder) from None
+    for last in (False, True):
+        try:
+            engine.create(NAME, request)
+            return
+        except Refused:
+            holder = leased_to(engine)
+            if holder is not None:
+                raise Busy(holder) from None
+            if last:  # once, whoever had it may just have given it back
+                raise
 
 
 def leased_to(engine: Engine) -> str | None:
