@@ -48,6 +48,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "racing",
         "projecting",
         "recommendation",
+        "contrasts",
+        "interactions",
         "effects",
         "search",
         "search_maximum",

@@ -13,6 +13,7 @@ from rightsizer.catalog import load_catalog
 from rightsizer.effects import effects_of
 from rightsizer.errors import InputError, Reason, TrialState, UsageError
 from rightsizer.hosts.probe import this_machine
+from rightsizer.interactions import interactions_of
 from rightsizer.loading import assemble, raced
 from rightsizer.projecting import NotCovered, at_limit
 from rightsizer.recommendation import Price, recommend
@@ -104,6 +105,7 @@ def what_if(
         recommendations=tuple(ranked),
         rejected=tuple(rejected),
         effects=tuple(effects_of(ranked)),
+        interactions=tuple(interactions_of(ranked)),
         trials=tuple(trials),
     )
 
