@@ -48,6 +48,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "racing",
         "projecting",
         "recommendation",
+        "bottlenecks",
         "contrasts",
         "interactions",
         "effects",

@@ -15,6 +15,7 @@ from rightsizer.analysis.figures import (
     MaxKind,
     TrialFigures,
 )
+from rightsizer.bottlenecks import Bottleneck, bottleneck_of
 from rightsizer.candidates import Candidate
 from rightsizer.errors import TrialState
 from rightsizer.spec import TargetSpec
@@ -83,6 +84,10 @@ class Recommendation:
     """Of the candidate measured: that of another type where no host tells the two apart."""
     starts: int = 1
     """Fresh server starts that were measured."""
+    bottleneck: Bottleneck | None = None
+    """What runs out first; None where the data does not show it."""
+    cost_per_million_inferences_usd: float | None = None
+    """At full load."""
 
     @property
     def environment_text(self) -> str:
@@ -279,6 +284,10 @@ def _recommendation(
             *figures.doubts,
         ),
         accelerator_utilization_percent=figures.accelerator_utilization_percent,
+        bottleneck=bottleneck_of(figures, trial.steps),
+        cost_per_million_inferences_usd=None
+        if per_hour is None
+        else 1e6 * cost_per_inference_usd(per_hour, maximum),
     )
 
 

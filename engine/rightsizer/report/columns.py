@@ -68,6 +68,17 @@ def doubt_codes(row: Recommendation) -> str:
     return ", ".join(codes) or ABSENT
 
 
+def count_at_70_percent(row: Recommendation) -> str:
+    """The instances that carry the target at 70 % of their maxima; `-` without a target."""
+    count = row.fleet.instance_count_at_70_percent
+    return ABSENT if count is None else str(count)
+
+
+def bottleneck(row: Recommendation) -> str:
+    """What runs out first; `-` where that was not seen."""
+    return ABSENT if row.bottleneck is None else row.bottleneck.code
+
+
 def tied(row: Recommendation) -> str:
     """Whether the row cannot be separated from the best; `-` where that is not known."""
     return ABSENT if row.tied_with_best is None else "yes" if row.tied_with_best else "no"
@@ -82,6 +93,10 @@ RESULT_COLUMNS = (
     Column("Percentile", lambda job, row: row.percentile),
     Column("Provenance", lambda job, row: row.provenance),
     Column("PriceBasis", lambda job, row: price_basis(row)),
+    Column("CostPerMonth", lambda job, row: usd(row.fleet.cost_per_month_usd)),
+    Column("CostPerMillion", lambda job, row: usd(row.cost_per_million_inferences_usd)),
+    Column("CountAt70Percent", lambda job, row: count_at_70_percent(row)),
+    Column("Bottleneck", lambda job, row: bottleneck(row)),
     Column("PBest", lambda job, row: chance(row.p_best)),
     Column("Tied", lambda job, row: tied(row)),
     Column("Doubts", lambda job, row: doubt_codes(row)),

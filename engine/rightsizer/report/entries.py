@@ -48,6 +48,7 @@ def sections(job: Job, doubts_a_row: int | None = DOUBTS_A_ROW) -> list[Section]
     found = (
         Section("Effect of each variable on the maximum, all else equal", effect_entries(job)),
         Section("Effects that depend on another variable", interaction_entries(job)),
+        Section("What runs out first", bottleneck_entries(job)),
         Section("Not recommended", rejected_entries(job)),
         Section("Doubts", doubt_entries(job, doubts_a_row)),
     )
@@ -108,6 +109,15 @@ def _interaction_text(x: Interaction) -> str:
     return one_line(
         f"{first} with {x.other}={x.other_baseline}, {second} with {x.other}={x.other_value}: "
         f"they differ by {factor(x.ratio)} ({factors(x.ratio_ci)}): matters"
+    )
+
+
+def bottleneck_entries(job: Job) -> tuple[Entry, ...]:
+    """Each row whose bottleneck was seen, with the figures that show it."""
+    return tuple(
+        Entry(f"row {row.rank}", f"{row.bottleneck.code}: {one_line(row.bottleneck.evidence)}")
+        for row in job.recommendations
+        if row.bottleneck is not None
     )
 
 
