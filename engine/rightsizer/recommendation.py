@@ -33,6 +33,8 @@ class Price:
 
     per_hour_usd: float | None
     basis: str
+    date: str = ""
+    """ISO 8601; empty where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ class Recommendation:
     """What runs out first; None where the data does not show it."""
     cost_per_million_inferences_usd: float | None = None
     """At full load."""
+    price_date: str | None = None
+    """ISO 8601, of a price file that gives one."""
 
     @property
     def environment_text(self) -> str:
@@ -267,6 +271,7 @@ def _recommendation(
         unloaded_latency_ms=figures.unloaded_latency_ms,
         price_per_hour_usd=per_hour,
         price_basis=price.basis,
+        price_date=price.date or None,
         cost_per_inference_usd=None
         if per_hour is None
         else cost_per_inference_usd(per_hour, maximum),

@@ -58,8 +58,10 @@ def fleet_interval(row: Recommendation) -> str:
 
 
 def price_basis(row: Recommendation) -> str:
-    """How far the price can be trusted; `-` where there is no price."""
-    return row.price_basis if row.price_per_hour_usd is not None and row.price_basis else ABSENT
+    """How far the price can be trusted, and of when it is; `-` where there is no price."""
+    if row.price_per_hour_usd is None or not row.price_basis:
+        return ABSENT
+    return f"{row.price_basis}, {row.price_date}" if row.price_date else row.price_basis
 
 
 def doubt_codes(row: Recommendation) -> str:
