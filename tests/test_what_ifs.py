@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from rightsizer.errors import InputError, UsageError
+from rightsizer.errors import ExitCode, InputError, Reason, TrialFailed, UsageError
 from rightsizer.jobs import run
 from rightsizer.loading import load
 from rightsizer.report.columns import price_basis
@@ -138,3 +138,15 @@ def test_the_command_prints_the_new_question_and_ranking(stairs, tmp_path):
     document = json.loads(out.read_text())
     assert document["job"]["spec"]["target"]["invocations_per_min"] == 4000.0
     assert document["recommendations"][0]["fleet"]["instance_count"] == 4
+
+
+def test_a_job_that_measured_nothing_has_no_answer_and_the_command_says_so(tmp_path):
+    def never(launch):
+        return TrialFailed(Reason.EXITED_AT_START, "exit code 2")
+
+    job = run(write_job(tmp_path), outside=fake_outside(outcome=never))
+    from rightsizer.cli import app
+
+    done = CliRunner().invoke(app, ["what-if", job.id, "--invocations-per-min", "4000"])
+    assert done.exit_code == ExitCode.NO_VALID_MEASUREMENT
+    assert "Nothing to recommend" in done.stdout
