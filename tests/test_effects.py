@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from statistics import NormalDist
 
 import pytest
+from rightsizer.analysis import doubts
 from rightsizer.analysis.figures import Interval
-from rightsizer.effects import START_SPREAD_RATIO, Effect, effects_of
+from rightsizer.contrasts import START_SPREAD_RATIO
+from rightsizer.effects import Effect, effects_of
+from rightsizer.interactions import interactions_of
 from rightsizer.recommendation import Fleet, Recommendation
 
 Z = 1.96
@@ -170,3 +174,62 @@ def test_a_candidate_missing_from_the_factorial_costs_its_pair():
 def test_a_variable_of_one_value_has_no_effect_to_report():
     assert effects_of([row({"A": "1"}, 100)]) == []
     assert effects_of([]) == []
+
+
+def test_a_variable_that_helps_here_and_harms_there_matters_and_its_dependence_is_told():
+    # A doubles at B=0 and halves at B=1: on average it does nothing.
+    rows = two_by_two(100, 200, 200, 100)
+    effect = next(e for e in effects_of(rows) if e.variable == "A")
+    assert effect.ratio == pytest.approx(1.0)
+    assert effect.verdict == "matters"
+    [found] = interactions_of(rows)
+    assert (found.ratio_at_baseline, found.ratio_at_value) == pytest.approx((2.0, 0.5))
+    assert found.ratio == pytest.approx(0.25)
+    assert (found.cells, found.verdict) == (1, "matters")
+
+
+def test_an_interactions_interval_adds_the_errors_of_all_four_rows():
+    [found] = interactions_of(two_by_two(100, 110, 300, 330, sd=0.02))
+    half = NormalDist().inv_cdf(0.975) * math.sqrt(4 * (0.02**2 + 0.03**2))
+    assert found.ratio_ci == pytest.approx((math.exp(-half), math.exp(half)), rel=1e-9)
+    assert found.verdict == "unclear"
+
+
+def test_known_rows_with_no_dependence_are_called_so():
+    rows = [replace(r, starts=4) for r in two_by_two(100, 110, 300, 330)]
+    assert [x.verdict for x in interactions_of(rows)] == ["no-effect"]
+
+
+def test_intervals_widen_with_the_number_of_interactions_looked_at():
+    rows = [
+        row({"A": a, "B": b, "C": c}, 100.0) for a in ("0", "1") for b in ("0", "1") for c in "01"
+    ]
+    found = interactions_of(rows)
+    assert [(x.variable, x.other, x.cells) for x in found] == [
+        ("A", "B", 2),
+        ("A", "C", 2),
+        ("B", "C", 2),
+    ]
+    half = NormalDist().inv_cdf(1 - 0.025 / 3) * math.sqrt(8 * (0.01**2 + 0.03**2)) / 2
+    assert found[0].ratio_ci == pytest.approx((math.exp(-half), math.exp(half)), rel=1e-9)
+
+
+def test_without_a_complete_four_nothing_is_said_of_a_dependence():
+    assert interactions_of(two_by_two(100, 110, 300, 330)[:3]) == []
+    assert [x.verdict for x in interactions_of(two_by_two(1, 2, 3, 4, sd=None))] == ["unclear"]
+
+
+def test_a_row_of_too_few_finals_still_has_the_spread_between_starts_to_answer_for():
+    def width(starts: int) -> float:
+        rows = [replace(r, starts=starts) for r in two_by_two(100, 100, 100, 100)]
+        low, high = effects_of(rows)[0].ratio_ci
+        return high / low
+
+    assert width(1) == width(3) > width(4)
+
+
+def test_a_dropped_candidate_weighs_less_for_it_was_dropped_for_looking_bad():
+    rows = two_by_two(100, 100, 100, 100)
+    dropped = [replace(r, doubts=(doubts.dropped(0.01, 1),)) for r in rows]
+    half, wider = (math.log(effects_of(x)[0].ratio_ci[1]) for x in (rows, dropped))
+    assert wider == pytest.approx(half * math.sqrt(2), rel=1e-9)

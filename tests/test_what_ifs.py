@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from rightsizer.errors import InputError, UsageError
+from rightsizer.errors import ExitCode, InputError, Reason, TrialFailed, UsageError
 from rightsizer.jobs import run
 from rightsizer.loading import load
+from rightsizer.report.columns import price_basis
 from rightsizer.what_ifs import what_if
 from typer.testing import CliRunner
 
@@ -41,8 +42,21 @@ def test_another_price_changes_costs_and_keeps_the_maxima(stairs, tmp_path):
     (tmp_path / "other.csv").write_text("instance_type,price_per_hour\nlocal.1cpu,6.0\n")
     answer = what_if(stairs, prices=tmp_path / "other.csv")
     before, after = load(stairs).best, answer.best
+    assert after.cost_per_million_inferences_usd == 1e6 * after.cost_per_inference_usd
+    assert before.price_date is None
     assert after.cost_per_inference_usd == pytest.approx(10 * before.cost_per_inference_usd)
     assert after.max_invocations_per_min == before.max_invocations_per_min
+
+
+def test_the_date_of_a_price_is_shown_beside_its_basis(stairs, tmp_path):
+    head = "instance_type,price_per_hour,price_date\n"
+    (tmp_path / "dated.csv").write_text(f"{head}local.1cpu,6.0,2026-01-31\n")
+    best = what_if(stairs, prices=tmp_path / "dated.csv").best
+    assert best.price_date == "2026-01-31"
+    assert price_basis(best) == "yours, 2026-01-31"
+    (tmp_path / "bad.csv").write_text(f"{head}local.1cpu,6.0,last May\n")
+    with pytest.raises(InputError, match="price_date 'last May' is no date"):
+        what_if(stairs, prices=tmp_path / "bad.csv")
 
 
 def test_a_lower_closed_limit_takes_the_best_level_that_keeps_it(stairs):
@@ -52,6 +66,8 @@ def test_a_lower_closed_limit_takes_the_best_level_that_keeps_it(stairs):
     assert answer.best.model_latency_ms == 50.0
     [rejected] = answer.rejected
     assert rejected.reason == "not-covered"
+    [on_job] = answer.doubts
+    assert on_job.message.startswith("1 candidate could not be ranked at P95 60.0 ms")
     assert "outside the closed latencies that were measured, 100 ms to 300 ms" in rejected.detail
     assert "interpolated" in {doubt.code for doubt in answer.best.doubts}
 
@@ -67,6 +83,8 @@ def test_an_open_limit_between_measured_latencies_is_interpolated(tmp_path):
     same = what_if(job.id, limit_ms=119.0)
     assert maxima(same)["20.0"] == pytest.approx(maxima(job)["20.0"], rel=0.1)
     lower = what_if(job.id, limit_ms=80.0)
+    # Of the job's own maximum: at another rate they were not measured.
+    assert lower.best.cpu_utilization_percent is None
     assert maxima(lower)["20.0"] < 0.95 * maxima(job)["20.0"]
     low, high = lower.best.max_invocations_per_min_ci
     assert low < lower.best.max_invocations_per_min < high
@@ -120,3 +138,15 @@ def test_the_command_prints_the_new_question_and_ranking(stairs, tmp_path):
     document = json.loads(out.read_text())
     assert document["job"]["spec"]["target"]["invocations_per_min"] == 4000.0
     assert document["recommendations"][0]["fleet"]["instance_count"] == 4
+
+
+def test_a_job_that_measured_nothing_has_no_answer_and_the_command_says_so(tmp_path):
+    def never(launch):
+        return TrialFailed(Reason.EXITED_AT_START, "exit code 2")
+
+    job = run(write_job(tmp_path), outside=fake_outside(outcome=never))
+    from rightsizer.cli import app
+
+    done = CliRunner().invoke(app, ["what-if", job.id, "--invocations-per-min", "4000"])
+    assert done.exit_code == ExitCode.NO_VALID_MEASUREMENT
+    assert "Nothing to recommend" in done.stdout

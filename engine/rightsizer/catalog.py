@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from importlib import resources
 from pathlib import Path
 
@@ -67,6 +68,8 @@ class InstanceType:
     price_basis: str = ""
     """corroborated | derived | unverified (packaged table), yours (price file), cost model, ..."""
     cost_model: CostModel | None = None
+    price_date: str = ""
+    """Of a price file, ISO 8601; empty where it is not known, as in the packaged table."""
 
     @property
     def is_local(self) -> bool:
@@ -112,6 +115,7 @@ class Catalog:
             price_per_hour_usd=row.price_per_hour_usd,
             price_basis=row.price_basis,
             cost_model=row.cost_model,
+            price_date=row.price_date,
         )
 
     def _made(self, name: str, cpus: str | None, accelerator: str | None) -> InstanceType:
@@ -220,6 +224,7 @@ def _price_row(cells: Mapping[str, str], packaged: Mapping[str, InstanceType]) -
         vcpus=int(vcpus),
         memory_gib=_cell(cells, "memory_gib", base.memory_gib if base else 0.0),
         processor=cells.get("processor") or (base.processor if base else ""),
+        price_date=_date(cells),
         **_price_of(name, cells),  # type: ignore[arg-type]
     )
 
@@ -246,6 +251,14 @@ def _price_of(name: str, cells: Mapping[str, str]) -> dict[str, object]:
         return {"price_per_hour_usd": None, "price_basis": "cost model", "cost_model": model}
     wanted = " and ".join(COST_MODEL_REQUIRED)
     raise ValueError(f"{name} has no price; give price_per_hour, or {wanted}")
+
+
+def _date(cells: Mapping[str, str]) -> str:
+    text = cells.get("price_date", "")
+    try:
+        return date.fromisoformat(text).isoformat() if text else ""
+    except ValueError:
+        raise ValueError(f"price_date {text!r} is no date; write it as 2026-01-31") from None
 
 
 def _cell(cells: Mapping[str, str], key: str, default: float) -> float:

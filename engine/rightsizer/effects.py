@@ -2,27 +2,28 @@
 
 For each variable, candidates that differ in it alone are paired; the effect is the geometric mean
 of their ratios of maxima (the main effect of a factorial design; Montgomery, Design and Analysis
-of Experiments, ch. 5, on the log scale).
+of Experiments, ch. 5, on the log scale). A candidate that lacks its partner is left out, as is one
+over the limits: of a maximum that was not found only a bound is known, and a bound is no ratio.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Literal
 
 from rightsizer.analysis.figures import Interval
+from rightsizer.contrasts import (
+    Z95,
+    ContrastVerdict,
+    distinct,
+    log_variance,
+    values_of,
+    verdict_of,
+)
+from rightsizer.interactions import Interaction, interactions_of
 from rightsizer.recommendation import Recommendation
-
-START_SPREAD_RATIO = 0.03
-"""Relative sd between fresh starts of one server, reckoned until repeats measure it."""
-
-NEGLIGIBLE_RATIO = 0.10
-"""An effect whose whole interval lies within this of 1 is called none."""
-
-Z95 = 1.96
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class Effect:
     ratio: float
     ratio_ci: Interval | None
     pairs: int
-    verdict: Literal["matters", "no-effect", "unclear"]
+    verdict: ContrastVerdict
+    """A variable whose effect depends on another one matters, also where it is none on average."""
 
 
 def effects_of(rows: Sequence[Recommendation]) -> list[Effect]:
@@ -43,23 +45,25 @@ def effects_of(rows: Sequence[Recommendation]) -> list[Effect]:
 
     Needs rows of one basis; compares only rows of the same instance type and other variables.
     """
-    # A trial that stands for several instance types says it once.
-    rows = list({row.trial_id: row for row in reversed(rows)}.values())[::-1]
+    rows = distinct(rows)
+    decisive = [x for x in interactions_of(rows) if x.verdict == "matters"]
     found = []
     for variable in dict.fromkeys(name for row in rows for name in row.environment):
-        given = {r.environment[variable] for r in rows if variable in r.environment}
-        values = sorted(given, key=_by_number)
-        for baseline, value in combinations(values, 2):
+        for baseline, value in combinations(values_of(rows, variable), 2):
             pairs = _pairs(rows, variable, baseline, value)
             if pairs:
-                found.append(_effect(variable, baseline, value, pairs))
+                effect = _effect(variable, baseline, value, pairs)
+                depends = any(_is_of(effect, interaction) for interaction in decisive)
+                found.append(replace(effect, verdict="matters") if depends else effect)
     return sorted(found, key=lambda effect: -abs(math.log(effect.ratio)))
 
 
-def _by_number(value: str) -> tuple[bool, int, str]:
-    """Numbers by size, before words by letter."""
-    is_number = value.isdecimal()
-    return not is_number, int(value) if is_number else 0, value
+def _is_of(effect: Effect, interaction: Interaction) -> bool:
+    mine = (effect.variable, effect.baseline, effect.value)
+    return mine in (
+        (interaction.variable, interaction.baseline, interaction.value),
+        (interaction.other, interaction.other_baseline, interaction.other_value),
+    )
 
 
 def _pairs(
@@ -89,35 +93,13 @@ def _effect(
         math.log(high.max_invocations_per_min / low.max_invocations_per_min) for low, high in pairs
     ]
     mean = sum(logs) / len(logs)
-    sds = [_log_sd(row) for pair in pairs for row in pair]
-    if any(sd is None for sd in sds):
+    variances = [log_variance(row) for pair in pairs for row in pair]
+    known = [variance for variance in variances if variance is not None]
+    if len(known) < len(variances):
         return Effect(variable, baseline, value, math.exp(mean), None, len(pairs), "unclear")
     # The pairs share no row, so their errors are independent.
-    starts = [row.starts for pair in pairs for row in pair]
-    variance = sum(map(_variance, sds, starts)) / len(pairs) ** 2
-    half = Z95 * math.sqrt(variance)
+    half = Z95 * math.sqrt(sum(known)) / len(pairs)
     low, high = math.exp(mean - half), math.exp(mean + half)
     return Effect(
-        variable, baseline, value, math.exp(mean), (low, high), len(pairs), _verdict(low, high)
+        variable, baseline, value, math.exp(mean), (low, high), len(pairs), verdict_of(low, high)
     )
-
-
-def _variance(sd: float | None, starts: int) -> float:
-    """Of one log maximum; an interval over several starts holds the spread between them."""
-    return (sd or 0.0) ** 2 + (START_SPREAD_RATIO**2 if starts == 1 else 0.0)
-
-
-def _log_sd(row: Recommendation) -> float | None:
-    """The sd of the log of a maximum, from its 95% interval; None for an open or missing one."""
-    ci = row.max_invocations_per_min_ci
-    if ci is None or ci[0] is None or ci[1] is None or ci[0] <= 0:
-        return None
-    return math.log(ci[1] / ci[0]) / (2 * Z95)
-
-
-def _verdict(low: float, high: float) -> Literal["matters", "no-effect", "unclear"]:
-    if low > 1 or high < 1:
-        return "matters"
-    if low > 1 - NEGLIGIBLE_RATIO and high < 1 + NEGLIGIBLE_RATIO:
-        return "no-effect"
-    return "unclear"

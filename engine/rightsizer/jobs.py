@@ -352,5 +352,9 @@ def _prices(prepared: Prepared) -> dict[str, Any]:
         kind = prepared.catalog.find(name)
         if kind is not None:
             per_hour_usd = prepared.catalog.price(kind, utilisation)
-            prices[name] = {"per_hour_usd": per_hour_usd, "basis": kind.price_basis}
+            prices[name] = {
+                "per_hour_usd": per_hour_usd,
+                "basis": kind.price_basis,
+                "date": kind.price_date,
+            }
     return prices

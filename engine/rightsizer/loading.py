@@ -9,6 +9,7 @@ from typing import Any
 from rightsizer.analysis import doubts
 from rightsizer.effects import effects_of
 from rightsizer.errors import TrialState
+from rightsizer.interactions import interactions_of
 from rightsizer.recommendation import Price, recommend
 from rightsizer.results import Job, JobLine, Origin
 from rightsizer.spec import JobSpec, SaturateTraffic, SearchTraffic
@@ -68,6 +69,7 @@ def assemble(store: Store, stored: StoredJob) -> Job:
         recommendations=tuple(ranked),
         rejected=tuple(rejected),
         effects=tuple(effects_of(ranked)),
+        interactions=tuple(interactions_of(ranked)),
         trials=tuple(trials),
         doubts=tuple(on_job),
         samples_dir=str(store.job_dir(stored.id)),

@@ -123,6 +123,9 @@ def _projected(
         percentile=limit.percentile,
         model_latency_ms=limit.latency_ms,
         model_latency_ms_ci=None,
+        # Of the old maximum: at another rate they are not known.
+        cpu_utilization_percent=None,
+        accelerator_utilization_percent=None,
         limit_detail="",
         doubts=(doubts.interpolated(limit.percentile, limit.latency_ms or 0.0), *figures.doubts),
     )

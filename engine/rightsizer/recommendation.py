@@ -15,6 +15,7 @@ from rightsizer.analysis.figures import (
     MaxKind,
     TrialFigures,
 )
+from rightsizer.bottlenecks import Bottleneck, bottleneck_of
 from rightsizer.candidates import Candidate
 from rightsizer.errors import TrialState
 from rightsizer.spec import TargetSpec
@@ -32,6 +33,8 @@ class Price:
 
     per_hour_usd: float | None
     basis: str
+    date: str = ""
+    """ISO 8601; empty where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,12 @@ class Recommendation:
     """Of the candidate measured: that of another type where no host tells the two apart."""
     starts: int = 1
     """Fresh server starts that were measured."""
+    bottleneck: Bottleneck | None = None
+    """What runs out first; None where the data does not show it."""
+    cost_per_million_inferences_usd: float | None = None
+    """At full load."""
+    price_date: str | None = None
+    """ISO 8601, of a price file that gives one."""
 
     @property
     def environment_text(self) -> str:
@@ -267,6 +276,7 @@ def _recommendation(
         unloaded_latency_ms=figures.unloaded_latency_ms,
         price_per_hour_usd=per_hour,
         price_basis=price.basis,
+        price_date=price.date or None,
         cost_per_inference_usd=None
         if per_hour is None
         else cost_per_inference_usd(per_hour, maximum),
@@ -284,6 +294,10 @@ def _recommendation(
             *figures.doubts,
         ),
         accelerator_utilization_percent=figures.accelerator_utilization_percent,
+        bottleneck=bottleneck_of(figures, trial.steps),
+        cost_per_million_inferences_usd=None
+        if per_hour is None
+        else 1e6 * cost_per_inference_usd(per_hour, maximum),
     )
 
 

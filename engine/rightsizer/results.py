@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rightsizer.analysis.figures import Doubt
 from rightsizer.effects import Effect
 from rightsizer.errors import ExitCode
+from rightsizer.interactions import Interaction
 from rightsizer.recommendation import Recommendation, Rejection
 from rightsizer.trials import TrialRecord
 
@@ -63,6 +64,7 @@ class Job:
     """On the job as a whole."""
     samples_dir: str
     origin: Origin = Origin()
+    interactions: tuple[Interaction, ...] = ()
 
     @property
     def best(self) -> Recommendation | None:

@@ -9,10 +9,12 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from rightsizer.analysis import doubts
 from rightsizer.catalog import load_catalog
 from rightsizer.effects import effects_of
 from rightsizer.errors import InputError, Reason, TrialState, UsageError
 from rightsizer.hosts.probe import this_machine
+from rightsizer.interactions import interactions_of
 from rightsizer.loading import assemble, raced
 from rightsizer.projecting import NotCovered, at_limit
 from rightsizer.recommendation import Price, recommend
@@ -97,6 +99,8 @@ def what_if(
     else:
         standing = raced(trials, spec.model_copy(update={"target": target}), price_of)
         ranked, rejected = recommend(trials, price_of.__getitem__, target, standing)
+    missing = sum(row.reason == Reason.NOT_COVERED.value for row in rejected)
+    on_job = doubts.not_covered(missing, limit.percentile, limit.latency_ms or 0.0)
     asked = {"target": _dumped(target), "limit": limit.model_dump(mode="json")}
     return replace(
         found,
@@ -104,7 +108,9 @@ def what_if(
         recommendations=tuple(ranked),
         rejected=tuple(rejected),
         effects=tuple(effects_of(ranked)),
+        interactions=tuple(interactions_of(ranked)),
         trials=tuple(trials),
+        doubts=(*found.doubts, *([on_job] if missing else [])),
     )
 
 
@@ -161,7 +167,7 @@ def _prices(
         kind = catalog.find(name)
         per_hour_usd = None if kind is None else catalog.price(kind, utilisation)
         if kind is not None and per_hour_usd is not None:
-            prices[name] = Price(per_hour_usd, kind.price_basis)
+            prices[name] = Price(per_hour_usd, kind.price_basis, kind.price_date)
         else:
             prices[name] = before
     return prices

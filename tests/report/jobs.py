@@ -21,6 +21,7 @@ from rightsizer.analysis.figures import (
 from rightsizer.candidates import Candidate
 from rightsizer.effects import effects_of
 from rightsizer.errors import Reason, TrialState
+from rightsizer.interactions import interactions_of
 from rightsizer.inventory import Placement
 from rightsizer.recommendation import Price, recommend
 from rightsizer.results import Job
@@ -226,6 +227,7 @@ def make_job(
         recommendations=tuple(ranked),
         rejected=tuple(rejected),
         effects=tuple(effects_of(ranked)),
+        interactions=tuple(interactions_of(ranked)),
         trials=records,
         doubts=job_doubts,
         samples_dir="/var/lib/rightsizer/jobs/resnet50-threads-1a2b3c4d",

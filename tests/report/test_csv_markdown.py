@@ -74,6 +74,7 @@ def test_markdown_has_the_finding_and_every_section():
     assert headings == [
         "## Recommendations",
         "## Effect of each variable on the maximum, all else equal",
+        "## What runs out first",
         "## Not recommended",
         "## Doubts",
         "## What the words mean",

@@ -194,3 +194,25 @@ def test_a_terminal_that_can_gets_styles_and_a_file_never(monkeypatch):
 def test_words_of_the_spec_are_never_read_as_markup():
     job = make_job((measured(1, {"A": "[red]x[/red]"}, 800.0),))
     assert "A='[red]x[/red]'" in result_table(job, 120)
+
+
+def test_an_effect_that_depends_on_another_variable_is_told_with_both_its_sizes():
+    trials = [
+        measured(i, variables(threads, onednn), per_min)
+        for i, (threads, onednn, per_min) in enumerate(
+            [("1", "0", 400.0), ("1", "1", 800.0), ("2", "0", 800.0), ("2", "1", 400.0)], 1
+        )
+    ]
+    text = result_table(make_job(tuple(trials)), None)
+    assert "Effects that depend on another variable:" in text
+    assert (
+        "OMP_NUM_THREADS 1 -> 2: x2.00 with TF_ENABLE_ONEDNN_OPTS=0, "
+        "x0.50 with TF_ENABLE_ONEDNN_OPTS=1: they differ by x0.25"
+    ) in text
+
+
+def test_the_70_percent_count_the_month_the_million_and_the_bottleneck_are_columns():
+    row = plain_rows(make_job((measured(1, {}, 100.0),)))[0]
+    assert (row["InitialInstanceCount"], row["CountAt70Percent"]) == ("3", "5")
+    assert (row["CostPerMonth"], row["CostPerMillion"]) == ("$37.20", "$2.83")
+    assert row["Bottleneck"] == "cpu-bound"

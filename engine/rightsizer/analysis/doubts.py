@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from rightsizer.analysis.figures import Doubt, Interval, PayloadFigures
 from rightsizer.traffic.base import Reach
-from rightsizer.units import chance, duration, interval, milliseconds, percent, significant
+from rightsizer.units import chance, counted, duration, interval, milliseconds, percent, significant
 
 GENERATOR_LIMITED_RATIO = 0.9
 """A generator busier than this of one core may be what was measured."""
@@ -224,6 +224,16 @@ def interpolated(percentile: str, limit_ms: float) -> Doubt:
         "at other loads, not measured"
     )
     return Doubt("interpolated", "weakens", message, "run the job with this limit to confirm it")
+
+
+def not_covered(candidates: int, percentile: str, limit_ms: float) -> Doubt:
+    """Candidates whose stored latencies do not tell of a limit that was not the job's."""
+    message = (
+        f"{counted(candidates, 'candidate')} could not be ranked at {percentile} "
+        f"{milliseconds(limit_ms)}: the best may be among them"
+    )
+    next_step = "run the job with this limit"
+    return Doubt("not-covered", "weakens", message, next_step, {"candidates": float(candidates)})
 
 
 def few_starts(starts: int, wanted: int) -> Doubt:

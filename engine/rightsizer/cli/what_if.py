@@ -9,7 +9,6 @@ import typer
 
 from rightsizer.cli.options import JobArgument, JsonOption, StoreOption, VerboseOption
 from rightsizer.cli.output import print_result, write_json
-from rightsizer.errors import ExitCode
 
 
 def what_if(
@@ -63,4 +62,4 @@ def what_if(
         print()
         print_result(answer)
     if not answer.recommendations:
-        raise typer.Exit(ExitCode.LIMIT_UNMET)
+        raise typer.Exit(answer.exit_code)

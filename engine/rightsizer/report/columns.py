@@ -58,14 +58,27 @@ def fleet_interval(row: Recommendation) -> str:
 
 
 def price_basis(row: Recommendation) -> str:
-    """How far the price can be trusted; `-` where there is no price."""
-    return row.price_basis if row.price_per_hour_usd is not None and row.price_basis else ABSENT
+    """How far the price can be trusted, and of when it is; `-` where there is no price."""
+    if row.price_per_hour_usd is None or not row.price_basis:
+        return ABSENT
+    return f"{row.price_basis}, {row.price_date}" if row.price_date else row.price_basis
 
 
 def doubt_codes(row: Recommendation) -> str:
     """The most severe doubts' codes."""
     codes = [doubt.code for doubt in worst_first(row.doubts)[:DOUBTS_A_ROW]]
     return ", ".join(codes) or ABSENT
+
+
+def count_at_70_percent(row: Recommendation) -> str:
+    """The instances that carry the target at 70 % of their maxima; `-` without a target."""
+    count = row.fleet.instance_count_at_70_percent
+    return ABSENT if count is None else str(count)
+
+
+def bottleneck(row: Recommendation) -> str:
+    """What runs out first; `-` where that was not seen."""
+    return ABSENT if row.bottleneck is None else row.bottleneck.code
 
 
 def tied(row: Recommendation) -> str:
@@ -82,6 +95,10 @@ RESULT_COLUMNS = (
     Column("Percentile", lambda job, row: row.percentile),
     Column("Provenance", lambda job, row: row.provenance),
     Column("PriceBasis", lambda job, row: price_basis(row)),
+    Column("CostPerMonth", lambda job, row: usd(row.fleet.cost_per_month_usd)),
+    Column("CostPerMillion", lambda job, row: usd(row.cost_per_million_inferences_usd)),
+    Column("CountAt70Percent", lambda job, row: count_at_70_percent(row)),
+    Column("Bottleneck", lambda job, row: bottleneck(row)),
     Column("PBest", lambda job, row: chance(row.p_best)),
     Column("Tied", lambda job, row: tied(row)),
     Column("Doubts", lambda job, row: doubt_codes(row)),

@@ -37,6 +37,8 @@ EVIDENCE_COLUMNS = (
     "TiedWithBest",
     "Starts",
     "Doubts",
+    "CostPerMillion",
+    "Bottleneck",
 )
 """What follows the reference's columns. Low and high are the ends of 95% intervals, utilisations
 of CPU and memory 0 to 100, UtilisationAtTarget 0 to 1, doubts codes joined by `;`."""
@@ -86,5 +88,7 @@ def _evidence(row: Recommendation) -> Mapping[str, Any]:
         row.tied_with_best,
         row.starts,
         ";".join(doubt.code for doubt in row.doubts),
+        row.cost_per_million_inferences_usd,
+        None if row.bottleneck is None else row.bottleneck.code,
     )
     return dict(zip(EVIDENCE_COLUMNS, values, strict=True))

@@ -36,6 +36,7 @@ def job_document(job: Job) -> dict[str, Any]:
         "recommendations": plain(job.recommendations),
         "rejected": plain(job.rejected),
         "effects": plain(job.effects),
+        "interactions": plain(job.interactions),
         "doubts": plain(job.doubts),
         "trials": [_trial(job, trial) for trial in job.trials],
     }

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from rightsizer.analysis.figures import Doubt
 from rightsizer.effects import Effect
+from rightsizer.interactions import Interaction
 from rightsizer.recommendation import Recommendation, Rejection
 from rightsizer.report.layout import drawn, label, one_line, paragraph
 from rightsizer.results import Job
@@ -46,6 +47,8 @@ def sections(job: Job, doubts_a_row: int | None = DOUBTS_A_ROW) -> list[Section]
     """The sections that have something to say, in their order."""
     found = (
         Section("Effect of each variable on the maximum, all else equal", effect_entries(job)),
+        Section("Effects that depend on another variable", interaction_entries(job)),
+        Section("What runs out first", bottleneck_entries(job)),
         Section("Not recommended", rejected_entries(job)),
         Section("Doubts", doubt_entries(job, doubts_a_row)),
     )
@@ -84,6 +87,38 @@ def _effect_text(effect: Effect) -> str:
     if effect.verdict == "unclear":
         return f"{measured}: unclear; measuring longer narrows the interval"
     return f"{measured}: {'matters' if effect.verdict == 'matters' else 'no effect seen'}"
+
+
+def interaction_entries(job: Job) -> tuple[Entry, ...]:
+    """Each interaction that matters, and in one line those that cannot be excluded."""
+    found = [
+        Entry(one_line(f"{x.variable} {x.baseline} -> {x.value}"), _interaction_text(x))
+        for x in job.interactions
+        if x.verdict == "matters"
+    ]
+    open_ones = [x for x in job.interactions if x.verdict == "unclear"]
+    pairs = dict.fromkeys(f"{x.variable} and {x.other}" for x in open_ones)
+    if pairs:
+        text = "whether these depend on each other; measuring longer narrows the intervals"
+        found.append(Entry(one_line(f"unclear for {', '.join(pairs)}"), text))
+    return tuple(found)
+
+
+def _interaction_text(x: Interaction) -> str:
+    first, second = factor(x.ratio_at_baseline), factor(x.ratio_at_value)
+    return one_line(
+        f"{first} with {x.other}={x.other_baseline}, {second} with {x.other}={x.other_value}: "
+        f"they differ by {factor(x.ratio)} ({factors(x.ratio_ci)}): matters"
+    )
+
+
+def bottleneck_entries(job: Job) -> tuple[Entry, ...]:
+    """Each row whose bottleneck was seen, with the figures that show it."""
+    return tuple(
+        Entry(f"row {row.rank}", f"{row.bottleneck.code}: {one_line(row.bottleneck.evidence)}")
+        for row in job.recommendations
+        if row.bottleneck is not None
+    )
 
 
 def rejected_entries(job: Job) -> tuple[Entry, ...]:

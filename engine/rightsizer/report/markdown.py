@@ -34,12 +34,18 @@ DEFINITIONS = (
     ),
     (
         "CostPerInference",
-        "price per hour / (60 x maximum), at full load; CostPerHour is the fleet's, in USD.",
+        "price per hour / (60 x maximum), at full load; CostPerMillion is a million of them; "
+        "CostPerHour and CostPerMonth (730 h) are the fleet's, in USD.",
     ),
     (
         "InitialInstanceCount",
         "the smallest fleet that carries the target: "
-        "max(min_instances, ceil(target / (maximum x max_utilisation_ratio))) + spare_instances.",
+        "max(min_instances, ceil(target / (maximum x max_utilisation_ratio))) + spare_instances; "
+        "CountAt70Percent: the same at 70 % of the maximum.",
+    ),
+    (
+        "Bottleneck",
+        "what runs out first, where the measured steps show it; else `-`.",
     ),
     (
         "Provenance",

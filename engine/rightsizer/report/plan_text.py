@@ -208,9 +208,13 @@ def _type_cells(kind: InstanceType, price_per_hour_usd: float | None) -> list[st
         significant(kind.memory_gib),
         accelerator or ABSENT,
         hourly_usd(price_per_hour_usd),
-        ABSENT if price_per_hour_usd is None else kind.price_basis or ABSENT,
+        ABSENT if price_per_hour_usd is None else _basis(kind),
         kind.processor or ABSENT,
     ]
+
+
+def _basis(kind: InstanceType) -> str:
+    return ", ".join(part for part in (kind.price_basis, kind.price_date) if part) or ABSENT
 
 
 def _terminal(headers: Sequence[str], rows: Sequence[Sequence[str]], fold: int, width: int) -> str:

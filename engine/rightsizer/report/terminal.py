@@ -54,7 +54,7 @@ def _wide(percentile: str) -> list[tuple[Lines, Cell]]:
             lambda job, row: [(milliseconds(row.model_latency_ms), "")],
         ),
         (_head("Cost/hour"), lambda job, row: [(hourly_usd(row.fleet.cost_per_hour_usd), "")]),
-        (_head("Cost/inference"), lambda job, row: [(usd(row.cost_per_inference_usd), "")]),
+        (_head("Cost/million"), lambda job, row: [(_million(row), "")]),
         (_head("Price basis"), lambda job, row: [(price_basis(row), "dim")]),
         (_head("Provenance"), lambda job, row: [(row.provenance, "dim")]),
         (_head("Doubts"), lambda job, row: _doubts(row)),
@@ -79,10 +79,10 @@ def _stacked(percentile: str) -> list[tuple[Lines, Cell]]:
             lambda job, row: [(milliseconds(row.model_latency_ms), ""), (row.provenance, "dim")],
         ),
         (
-            _head("Cost/hour", "/inference", "price basis"),
+            _head("Cost/hour", "/million", "price basis"),
             lambda job, row: [
                 (hourly_usd(row.fleet.cost_per_hour_usd), ""),
-                (usd(row.cost_per_inference_usd), ""),
+                (_million(row), ""),
                 (price_basis(row), "dim"),
             ],
         ),
@@ -118,6 +118,11 @@ def _lead(row: Recommendation) -> str:
 def _maximum(row: Recommendation) -> str:
     text = significant(row.fleet.max_invocations_per_min)
     return f"at least {text}" if row.max_kind == "at_least" else text
+
+
+def _million(row: Recommendation) -> str:
+    """Of a million inferences at full load: `$3.15` reads better than `$3.15e-06`."""
+    return usd(row.cost_per_million_inferences_usd)
 
 
 def _basis(row: Recommendation) -> str:

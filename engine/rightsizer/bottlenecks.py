@@ -1,0 +1,118 @@
+"""What keeps a candidate from carrying more, where the data shows it. Pure.
+
+A server at its latency limit is not busy all the time, whatever is short. So what is short is read
+off its saturation: the closed steps whose throughput stopped growing with the users. Where none
+shows that, or other processes of the machine took CPU time then, nothing is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rightsizer.analysis.figures import StepFigures, TrialFigures
+from rightsizer.analysis.trial import is_flat
+from rightsizer.analysis.validity import OF_GENERATOR
+from rightsizer.units import milliseconds, percent
+
+BottleneckCode = Literal[
+    "generator",
+    "oversubscribed",
+    "accelerator-bound",
+    "cpu-bound",
+    "network",
+    "memory",
+    "queueing",
+]
+"""The one list; the README repeats it."""
+
+BUSY_PERCENT = 90.0
+"""Of CPUs or accelerators: fully busy but for the gaps between requests."""
+FAR_FROM_BUSY_PERCENT = 60.0
+"""Of CPUs: one of two kept busy by a single worker is half, and some."""
+FULL_PERCENT = 90.0
+"""Of memory: another worker would not fit."""
+NETWORK_SHARE = 0.5
+"""Of the latency at the maximum."""
+CROWDED = frozenset({"host-pressure", "noisy-host"})
+"""Doubts on a step in which other processes may have had the server's CPUs."""
+
+
+@dataclass(frozen=True)
+class Bottleneck:
+    """What runs out first, and the figures that say so."""
+
+    code: BottleneckCode
+    evidence: str
+
+
+def bottleneck_of(figures: TrialFigures, steps: Sequence[StepFigures]) -> Bottleneck | None:
+    """The bottleneck of a candidate by its figures and its judged steps; None where not shown."""
+    return _limited_from_outside(figures) or _saturated(figures, steps)
+
+
+def _limited_from_outside(figures: TrialFigures) -> Bottleneck | None:
+    for doubt in figures.doubts:
+        if doubt.code == "generator-limited":
+            return Bottleneck("generator", doubt.message)
+        if doubt.code == "server-throttled":
+            return Bottleneck("oversubscribed", doubt.message)
+    return None
+
+
+def _saturated(figures: TrialFigures, steps: Sequence[StepFigures]) -> Bottleneck | None:
+    step = saturation_of(steps)
+    if step is None:
+        return None
+    at = f"where more users brought nothing more ({step.label})"
+    accelerators, cpus = step.accelerator_utilization_percent, step.cpu_utilization_percent
+    if accelerators is not None and accelerators >= BUSY_PERCENT:
+        return Bottleneck("accelerator-bound", f"{_busy('accelerators', accelerators)} {at}")
+    if cpus is not None and cpus >= BUSY_PERCENT:
+        return Bottleneck("cpu-bound", f"{_busy('CPUs', cpus)} {at}")
+    # A reading lowered by other processes would look like a server that waits.
+    codes = {doubt.code for doubt in step.doubts}
+    if cpus is None or cpus > FAR_FROM_BUSY_PERCENT or codes & CROWDED:
+        return None
+    return _waiting(figures, step, f"{_busy('CPUs', cpus)} {at}")
+
+
+def _waiting(figures: TrialFigures, step: StepFigures, idle: str) -> Bottleneck | None:
+    """What a server waits for whose CPUs are far from busy at its saturation."""
+    far = next((doubt for doubt in figures.doubts if doubt.code == "far-host"), None)
+    if far is not None:
+        network_ms, latency_ms = far.figures.get("value"), figures.model_latency_ms
+        if not isinstance(network_ms, float) or not latency_ms:
+            return None
+        if network_ms >= NETWORK_SHARE * latency_ms:
+            of = f"{milliseconds(network_ms)} of {milliseconds(latency_ms)} are the network's"
+            return Bottleneck("network", f"{of}; {idle}")
+    if (step.memory_utilization_percent or 0.0) >= FULL_PERCENT:
+        memory = percent((step.memory_utilization_percent or 0.0) / 100)
+        return Bottleneck("memory", f"memory {memory} full, {idle}: no room for another worker")
+    if step.accelerator_utilization_percent is not None:
+        return None  # busy in part: how much of it can be used is not known
+    return Bottleneck("queueing", f"{idle}: requests wait for a worker, not for a CPU")
+
+
+def saturation_of(steps: Sequence[StepFigures]) -> StepFigures | None:
+    """The fastest closed step, where the throughput had stopped growing with the users.
+
+    None too where the generator may have been what stopped it.
+    """
+    closed = [s for s in steps if s.mode == "closed" and s.verdict != "invalid" and s.users]
+    levels: dict[int, StepFigures] = {}
+    for step in sorted(closed, key=lambda step: step.achieved_per_s):
+        levels[step.users or 0] = step
+    ascending = [levels[users] for users in sorted(levels)]
+    if not is_flat([step.achieved_per_s for step in ascending]):
+        return None
+    doubted = {doubt.code for step in ascending[-2:] for doubt in step.doubts}
+    if doubted & (OF_GENERATOR - {"schedule-slip", "event-loop-lag"} | {"generator-busy"}):
+        return None
+    return max(ascending[1:] or ascending, key=lambda step: step.achieved_per_s)
+
+
+def _busy(what: str, used_percent: float) -> str:
+    return f"{what} {percent(used_percent / 100)} busy"
