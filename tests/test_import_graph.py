@@ -36,6 +36,10 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "offers",
         "candidates",
         "plan",
+        "expressions",
+        "knobs",
+        "sweeping",
+        "defaults",
         "measure_spec",
     ),
     "measure": ("instrument", "hosts", "traffic"),
@@ -60,6 +64,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "results",
         "runner",
         "crew",
+        "knob_files",
         "preparation",
         "surveying",
         "trial_run",
@@ -137,6 +142,9 @@ PURE = (
     "protocols",
     "placeholders",
     "contradictions",
+    "expressions",
+    "sweeping",
+    "defaults",
     "units",
 )
 IMPURE = {

@@ -96,6 +96,15 @@ def read_document(path: Path) -> Document:
         raise InputError(
             f"cannot read {path}", why or str(error), "give the path of a file"
         ) from None
+    return parse_document(path, text)
+
+
+def parse_document(path: Path, text: str) -> Document:
+    """Parse YAML or JSON; `path` names it in problems.
+
+    Raises:
+        InputError: it is not YAML.
+    """
     try:
         node = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:

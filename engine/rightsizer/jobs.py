@@ -99,6 +99,7 @@ def run(
             "base_dir": str(prepared.base_dir),
             "digests": dict(prepared.digests),
             "prices": _prices(prepared),
+            "choice": None if prepared.choice is None else asdict(prepared.choice),
         }
         spec = prepared.spec.model_dump(mode="json")
         opened.require_writable()

@@ -49,6 +49,8 @@ class Job:
     doubts: tuple[Doubt, ...]
     """On the job as a whole."""
     samples_dir: str
+    choice: Mapping[str, Any] | None = None
+    """How a default job came by its candidates: `rightsizer.defaults.Choice` as plain values."""
 
     @property
     def best(self) -> Recommendation | None:
