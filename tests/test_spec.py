@@ -472,15 +472,16 @@ def test_a_confirmation_that_takes_the_whole_budget_is_refused(refusals):
 
 
 def test_a_default_job_chooses_its_candidates_and_looks_for_maxima(refusals):
-    assert refusals(job("type: default\ntraffic: {type: users, users: 1}")) == [
+    assert refusals(job("type: default", traffic="traffic: {type: users, users: 1}")) == [
         "4: candidates: type default chooses them itself; remove them, or give type advanced",
-        "7: traffic.type: type default looks for maxima and users has none; give search or saturate",
+        "5: traffic.type: type default looks for maxima and users has none; "
+        "give search or saturate",
     ]
 
 
 def test_a_default_job_has_no_server_that_already_runs(refusals):
     server = "server: {url: 'http://a/', protocol: raw}"
-    assert refusals(job("type: default", server=server, candidates="")) == [
+    assert refusals(job("type: default", server=server, candidates="", traffic="")) == [
         "2: server.url: type default starts the server on what it chooses; give command or image"
     ]
 
@@ -493,8 +494,9 @@ def test_knobs_belong_to_a_default_job(refusals):
 
 
 def test_a_default_job_needs_no_candidates_and_is_held_to_its_own_length(load, refusals):
-    assert load(job("type: default", candidates="")).candidates == ()
-    long = job("type: default\ntraffic: {type: search, budget_s: 3000}", candidates="")
+    assert load(job("type: default", candidates="", traffic="")).candidates == ()
+    traffic = "traffic: {type: search, budget_s: 3000}"
+    long = job("type: default", candidates="", traffic=traffic)
     assert "longer than the job's limits.duration_s 2700 s" in refusals(long)[0]
 
 

@@ -93,10 +93,11 @@ class Knobs:
 def parse_knobs(document: Document) -> Knobs:
     """Check a knobs file; raises ProblemsError with everything wrong in it."""
     problems = list(document.problems)
+    data = document.data if document.data is not None else {}
     try:
-        file = _KnobsFile.model_validate(document.data if document.data is not None else {})
+        file = _KnobsFile.model_validate(data)
     except ValidationError as error:
-        problems += problems_of(error, document.data)
+        problems += problems_of(error, data)
         raise ProblemsError(document.render(problems)) from None
     names = [knob.name for knob in file.knobs]
     knobs = []
@@ -188,19 +189,19 @@ def _require_problems(
     require: list[tuple[Location, Expression]], knobs: list[Knob]
 ) -> list[Problem]:
     problems = []
-    numbers = [knob.name for knob in knobs if not knob.texts]
+    numbers = list(dict.fromkeys([*(k.name for k in knobs if not k.texts), *SIZE_NAMES]))
     for at, test in require:
         if not test.is_test:
             message = "is no comparison; write one, such as WORKERS * THREADS <= cores"
             problems.append(Problem(at, message))
         texts = {knob.name for knob in knobs if knob.texts} & test.names
-        if not test.names & {knob.name for knob in knobs}:
+        if test.names <= {*SIZE_NAMES}:
             problems.append(Problem(at, "names no knob of this file; it would ask nothing"))
         problems += [
             Problem(at, f"{name} has texts, which are not compared; give it values")
             for name in sorted(texts)
         ]
-        problems += _unknown(at, test.names - texts - {*numbers, *SIZE_NAMES}, numbers)
+        problems += _unknown(at, test.names - texts - {*numbers}, numbers)
     return problems
 
 
