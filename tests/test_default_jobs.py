@@ -103,7 +103,7 @@ def test_a_knobs_file_that_is_wrong_stores_nothing(job_file: Path):
 
 
 def test_a_default_job_keeps_its_choice_and_says_what_it_left_out(job_file: Path):
-    (job_file.parent / "job.yaml").write_text(JOB.replace("900", "300"))
+    job_file.write_text(JOB.replace("900", "300").replace("limit: {latency_ms: 400}\n", ""))
     job = run(job_file, outside=fake_outside())
     assert job.type == "default"
     assert job.choice["left_out"] == 14 - job.choice["candidates"] > 0
@@ -114,6 +114,7 @@ def test_a_default_job_keeps_its_choice_and_says_what_it_left_out(job_file: Path
 
 
 def test_a_changed_knobs_file_does_not_change_a_job_that_was_started(job_file: Path):
+    job_file.write_text(JOB.replace("900", "300").replace("limit: {latency_ms: 400}\n", ""))
     switch = StopSwitch()
 
     def press_after_the_first(event: object) -> None:

@@ -24,6 +24,8 @@ APART = 1.5
 """A `local.*` type has at least so many times the CPUs of the next smaller one."""
 MOST_CANDIDATES = 24
 """More would share the time at a quarter of the budget each: too short to tell much."""
+SHORT_JOBS_FINALS = 1 / 3
+"""Of the time of a job half of which does not hold the usual finals: its candidates come first."""
 FINALS = USUAL_FINALISTS * USUAL_STARTS
 
 
@@ -243,7 +245,10 @@ def _room(spec: JobSpec, hosts: int) -> int:
         finals = min(FINALS, spec.limits.max_trials // 2)
         most = min(most, spec.limits.max_trials - finals)
     allowed_s = spec.limits.duration_s
-    scouts_s = allowed_s - min(_finals_s(spec, hosts, FINALS), allowed_s / 2)
+    finals_s = _finals_s(spec, hosts, FINALS)
+    if finals_s > allowed_s / 2:
+        finals_s = SHORT_JOBS_FINALS * allowed_s
+    scouts_s = allowed_s - finals_s
     fitting = [n for n in range(1, most + 1) if _scouting_s(spec, hosts, n) <= scouts_s]
     return max(fitting, default=1)
 
