@@ -18,6 +18,9 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from rightsizer.errors import InputError
 
+MOST_VALUES = 300_000
+"""Of one document, each alias counted as what it stands for."""
+
 Location = tuple[str | int, ...]
 """Where a value stands in a document: keys and list indices from the root."""
 
@@ -126,6 +129,9 @@ def parse_document(path: Path, text: str) -> Document:
 
 def _plain(node: Node, at: Location, document: Document) -> Any:
     document.lines.setdefault(at, node.start_mark.line + 1)
+    if len(document.lines) > MOST_VALUES:  # aliases of aliases double with every line
+        why = f"it holds over {MOST_VALUES:,} values"
+        raise InputError(f"{document.path}: not usable", why, "write it without aliases")
     if isinstance(node, MappingNode):
         return _mapping(node, at, document)
     if isinstance(node, SequenceNode):
