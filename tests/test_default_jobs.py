@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -52,16 +53,10 @@ def job_file(tmp_path: Path, monkeypatch) -> Path:
     monkeypatch.setattr("rightsizer.preparation.this_machine", lambda: MACHINE)
     monkeypatch.setattr("rightsizer.preparation.leased_cpus", dict)
     monkeypatch.setattr("rightsizer.preparation.with_accelerators", lambda machine, _: machine)
-    monkeypatch.setattr("rightsizer.jobs.kept_to", lambda cpus: nothing())
+    monkeypatch.setattr("rightsizer.jobs.kept_to", lambda cpus: nullcontext())
     (tmp_path / "server.py").write_text("")
     (tmp_path / "knobs.yaml").write_text(KNOBS)
     return write_job(tmp_path, JOB)
-
-
-def nothing():
-    from contextlib import nullcontext
-
-    return nullcontext()
 
 
 def plan_text(job_file: Path, width: int | None) -> str:
