@@ -12,11 +12,12 @@ server=containers/savedmodel-server
 wheels=build/wheels
 built=0
 
-# try NAME ARGUMENTS...: build one, and go on where it cannot be.
+# try NAME ARGUMENTS...: build one with its folder's knobs as a label, and go on where it cannot be.
 try() {
     name="$1"
     shift
-    if docker build --quiet --tag "rightsizer/$name" "$@" >/dev/null; then
+    knobs="rightsizer.knobs=$(cat "containers/${name%%:*}/knobs.yaml")"
+    if docker build --quiet --tag "rightsizer/$name" --label "$knobs" "$@" >/dev/null; then
         echo "built rightsizer/$name"
         built=$((built + 1))
     else

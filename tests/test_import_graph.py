@@ -36,6 +36,10 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "offers",
         "candidates",
         "plan",
+        "expressions",
+        "knobs",
+        "sweeping",
+        "defaults",
         "measure_spec",
     ),
     "measure": ("instrument", "hosts", "traffic"),
@@ -71,6 +75,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "ab_run",
         "runner",
         "crew",
+        "knob_files",
         "preparation",
         "surveying",
         "trial_run",
@@ -153,6 +158,9 @@ PURE = (
     "protocols",
     "placeholders",
     "contradictions",
+    "expressions",
+    "sweeping",
+    "defaults",
     "units",
 )
 IMPURE = {

@@ -287,7 +287,7 @@ limit: {latency_ms: .nan}
 
 def test_an_empty_file_is_told_every_key_it_needs(refusals):
     assert refusals("") == [
-        "1: candidates: required key is missing; add it",
+        "1: candidates: required key is missing; add it, or give type default",
         "1: name: required key is missing; add it",
         "1: payload: required key is missing; add it",
         "1: server: required key is missing; add it",
@@ -471,10 +471,33 @@ def test_a_confirmation_that_takes_the_whole_budget_is_refused(refusals):
     ]
 
 
-def test_type_default_is_refused_by_name_until_it_comes(refusals):
-    assert refusals(job("type: default")) == [
-        "6: type: type default comes with a later release; give candidates and type advanced"
+def test_a_default_job_chooses_its_candidates_and_looks_for_maxima(refusals):
+    assert refusals(job("type: default", traffic="traffic: {type: users, users: 1}")) == [
+        "4: candidates: type default chooses them itself; remove them, or give type advanced",
+        "5: traffic.type: type default looks for maxima and users has none; "
+        "give search or saturate",
     ]
+
+
+def test_a_default_job_has_no_server_that_already_runs(refusals):
+    server = "server: {url: 'http://a/', protocol: raw}"
+    assert refusals(job("type: default", server=server, candidates="", traffic="")) == [
+        "2: server.url: type default starts the server on what it chooses; give command or image"
+    ]
+
+
+def test_knobs_belong_to_a_default_job(refusals):
+    server = "server: {command: [serve, '{port}'], knobs: knobs.yaml}"
+    assert refusals(job(server=server)) == [
+        "2: server.knobs: knobs belong to type default; remove them, or sweep in candidates"
+    ]
+
+
+def test_a_default_job_needs_no_candidates_and_is_held_to_its_own_length(load, refusals):
+    assert load(job("type: default", candidates="", traffic="")).candidates == ()
+    traffic = "traffic: {type: search, budget_s: 3000}"
+    long = job("type: default", candidates="", traffic=traffic)
+    assert "longer than the job's limits.duration_s 2700 s" in refusals(long)[0]
 
 
 def test_tfs_grpc_needs_an_input_and_takes_nothing_of_http(refusals):

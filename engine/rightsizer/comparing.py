@@ -15,7 +15,6 @@ from typing import Literal
 
 from rightsizer.analysis.figures import Interval
 from rightsizer.analysis.intervals import t_quantile
-from rightsizer.effects import START_SPREAD_RATIO
 from rightsizer.standing import FEWEST_STARTS, INDIFFERENCE_RATIO
 
 Verdict = Literal["better", "worse", "same", "inconclusive"]
@@ -58,11 +57,10 @@ def paired(log_ratios: Sequence[float], comparisons: int = 1) -> Comparison:
 
 @dataclass(frozen=True)
 class Side:
-    """A stored candidate: its log cost per inference, and that figure's error."""
+    """A stored candidate: its log cost per inference, with the variance of that."""
 
     log_cost: float
-    log_sd: float
-    """Of the maximum's interval; of one start alone, without what starts differ by."""
+    log_variance: float
     starts: int
 
 
@@ -70,14 +68,12 @@ def apart(a: Side, b: Side, moved_ratio: float | None, comparisons: int = 1) -> 
     """From two results of their own arrivals and days.
 
     Args:
-        a, b: the sides. One start alone is given the spread that starts usually have.
+        a, b: the sides.
         moved_ratio: by how much the host's own speed differs between the two (0.06: 6 %); None
             where it was not measured.
         comparisons: how many are read together.
     """
-    variance = sum(
-        side.log_sd**2 + (START_SPREAD_RATIO**2 if side.starts == 1 else 0.0) for side in (a, b)
-    )
+    variance = a.log_variance + b.log_variance
     starts = min(a.starts, b.starts)
     found = _judged(b.log_cost - a.log_cost, math.sqrt(variance), MANY, comparisons, starts)
     if moved_ratio is None or found.verdict == "inconclusive" or found.ratio is None:

@@ -7,15 +7,15 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from statistics import median
 
-from rightsizer.analysis.figures import Basis, Interval
+from rightsizer.analysis.figures import Basis
 from rightsizer.compared import Compared, Matched
 from rightsizer.comparing import Comparison, Side, apart, inconclusive
+from rightsizer.contrasts import log_variance
 from rightsizer.errors import InputError, UsageError
 from rightsizer.loading import load
 from rightsizer.recommendation import Recommendation
 from rightsizer.results import Job
 
-Z95 = 1.96
 ASPECTS = ("model", "payload", "basis", "host")
 """What two jobs must have in common unless told otherwise."""
 
@@ -141,7 +141,7 @@ def _pairs(a: Job, b: Job, moved: float | None) -> list[Matched]:
             (one.instance_type, other.instance_type),
             (one.environment, other.environment),
             (one.max_invocations_per_min, other.max_invocations_per_min),
-            _contrast(one, other, moved, len(together)),
+            _comparison(one, other, moved, len(together)),
         )
         for one, other in together
     ]
@@ -160,17 +160,18 @@ def _together(
     return [(row, theirs[key(row)]) for row in a if key(row) in theirs]
 
 
-def _contrast(
+def _comparison(
     a: Recommendation, b: Recommendation, moved: float | None, comparisons: int
 ) -> Comparison:
-    sds = [_log_sd(row.max_invocations_per_min_ci) for row in (a, b)]
     if "at_least" in (a.max_kind, b.max_kind):
         return inconclusive("a maximum is a lower bound only")
-    if sds[0] is None or sds[1] is None:
+    variances = log_variance(a), log_variance(b)
+    if variances[0] is None or variances[1] is None:
         return inconclusive("a maximum has no interval")
-    priced = a.price_per_hour_usd and b.price_per_hour_usd
+    priced = bool(a.price_per_hour_usd and b.price_per_hour_usd)
     sides = [
-        Side(_log_cost(row, bool(priced)), sd, row.starts) for row, sd in ((a, sds[0]), (b, sds[1]))
+        Side(_log_cost(row, priced), variance, row.starts)
+        for row, variance in ((a, variances[0]), (b, variances[1]))
     ]
     return apart(sides[0], sides[1], moved, comparisons)
 
@@ -178,9 +179,3 @@ def _contrast(
 def _log_cost(row: Recommendation, priced: bool) -> float:
     price = row.price_per_hour_usd if priced and row.price_per_hour_usd else 1.0
     return math.log(price / row.max_invocations_per_min)
-
-
-def _log_sd(ci: Interval | None) -> float | None:
-    if ci is None or ci[0] is None or ci[1] is None or ci[0] <= 0:
-        return None
-    return math.log(ci[1] / ci[0]) / (2 * Z95)

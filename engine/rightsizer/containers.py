@@ -24,7 +24,7 @@ DEFAULT_PORT = 8080
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
 """How engines spell what images call otherwise."""
 
-
+KNOBS_LABEL = "rightsizer.knobs"
 UNSEEN = "as far as can be seen from here: the hosts file can list its `accelerators`"
 
 
@@ -40,6 +40,8 @@ class ImageFacts:
     """Whether it says what to run."""
     content: str = ""
     """A digest of its files and of what it runs; engines may give the same image other ids."""
+    knobs: str = ""
+    """The text of its label `rightsizer.knobs`: a knobs file."""
 
 
 @dataclass(frozen=True)

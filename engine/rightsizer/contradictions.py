@@ -12,6 +12,8 @@ from rightsizer.documents import Problem
 from rightsizer.placeholders import KNOWN, names_in
 
 DEFAULT_JOB_S = 7200.0
+DEFAULT_TYPE_JOB_S = 2700.0
+"""The same of type default."""
 DEFAULT_TRAFFIC_S = 60.0
 """`duration_s` of users and rate, `budget_s` of saturate and search."""
 MOST_SPAWNED = 1000
@@ -22,18 +24,36 @@ MOST_CONFIRM_RATIO = 0.95
 def contradictions(data: dict[str, Any]) -> list[Problem]:
     """What no single key shows. Reads raw data, for other parts of it may be wrong."""
     return [
-        *_not_yet(data),
+        *_type_contradictions(data),
         *_server_contradictions(data),
         *_traffic_contradictions(data),
         *_repeated_candidates(data),
     ]
 
 
-def _not_yet(data: dict[str, Any]) -> list[Problem]:
+def _type_contradictions(data: dict[str, Any]) -> list[Problem]:
+    """Advanced jobs are given their candidates, default ones choose them."""
+    server = _section(data, "server")
+    if data.get("type") != "default":
+        problems = []
+        if "candidates" not in data:
+            message = "required key is missing; add it, or give type default"
+            problems.append(Problem(("candidates",), message))
+        if server.get("knobs") is not None:
+            message = "knobs belong to type default; remove them, or sweep in candidates"
+            problems.append(Problem(("server", "knobs"), message))
+        return problems
     problems = []
-    if data.get("type") == "default":
-        message = "type default comes with a later release; give candidates and type advanced"
-        problems.append(Problem(("type",), message))
+    if data.get("candidates") is not None:
+        message = "type default chooses them itself; remove them, or give type advanced"
+        problems.append(Problem(("candidates",), message))
+    if server.get("url") is not None:
+        message = "type default starts the server on what it chooses; give command or image"
+        problems.append(Problem(("server", "url"), message))
+    kind = _section(data, "traffic").get("type", "search")
+    if kind in ("phases", "stairs", "users", "rate"):
+        message = f"type default looks for maxima and {kind} has none; give search or saturate"
+        problems.append(Problem(("traffic", "type"), message))
     return problems
 
 
@@ -129,7 +149,8 @@ def _command_problems(
 def _traffic_contradictions(data: dict[str, Any]) -> list[Problem]:
     traffic, limits = _section(data, "traffic"), _section(data, "limits")
     problems = []
-    job_s = limits.get("duration_s", DEFAULT_JOB_S)
+    usual_s = DEFAULT_TYPE_JOB_S if data.get("type") == "default" else DEFAULT_JOB_S
+    job_s = limits.get("duration_s", usual_s)
     length = _traffic_s(traffic)
     if _number(length) and _number(job_s) and length > job_s:
         message = f"traffic of {length:g} s is longer than the job's limits.duration_s {job_s:g} s"

@@ -18,6 +18,9 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from rightsizer.errors import InputError
 
+MOST_VALUES = 300_000
+"""Of one document, each alias counted as what it stands for."""
+
 Location = tuple[str | int, ...]
 """Where a value stands in a document: keys and list indices from the root."""
 
@@ -96,6 +99,15 @@ def read_document(path: Path) -> Document:
         raise InputError(
             f"cannot read {path}", why or str(error), "give the path of a file"
         ) from None
+    return parse_document(path, text)
+
+
+def parse_document(path: Path, text: str) -> Document:
+    """Parse YAML or JSON; `path` names it in problems.
+
+    Raises:
+        InputError: it is not YAML.
+    """
     try:
         node = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
@@ -117,6 +129,9 @@ def read_document(path: Path) -> Document:
 
 def _plain(node: Node, at: Location, document: Document) -> Any:
     document.lines.setdefault(at, node.start_mark.line + 1)
+    if len(document.lines) > MOST_VALUES:  # aliases of aliases double with every line
+        why = f"it holds over {MOST_VALUES:,} values"
+        raise InputError(f"{document.path}: not usable", why, "write it without aliases")
     if isinstance(node, MappingNode):
         return _mapping(node, at, document)
     if isinstance(node, SequenceNode):

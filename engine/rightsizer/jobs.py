@@ -122,6 +122,7 @@ def create(store: Store, prepared: Prepared, job_file: str | Path) -> StoredJob:
         "prices": _prices(prepared),
         "versions": made_with(),
         "machine": made_on(prepared.machine),
+        "choice": None if prepared.choice is None else asdict(prepared.choice),
     }
     spec = prepared.spec.model_dump(mode="json")
     store.require_writable()

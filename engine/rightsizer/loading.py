@@ -59,6 +59,9 @@ def assemble(store: Store, stored: StoredJob) -> Job:
     on_job = []
     if stored.cut_short:
         on_job.append(doubts.cut_short(stored.cut_short))
+    choice = stored.inputs.get("choice")
+    if choice and choice["left_out"]:
+        on_job.append(doubts.left_out(choice["left_out"], choice["candidates"], choice["cut"]))
     return Job(
         id=stored.id,
         name=stored.name,
@@ -72,6 +75,7 @@ def assemble(store: Store, stored: StoredJob) -> Job:
         interactions=tuple(interactions_of(ranked)),
         trials=tuple(trials),
         doubts=tuple(on_job),
+        choice=choice,
         samples_dir=str(store.job_dir(stored.id)),
         origin=_origin(stored.inputs),
     )

@@ -42,6 +42,8 @@ class Fit:
     why_not: str = ""
     cause: str = ""
     """What the reason has in common with that of other types."""
+    placement: Placement | None = None
+    """What it would get; None: it does not fit."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ def _fit(kind: InstanceType, host: HostSpec, machine: Machine, engine: EngineFac
         placed = _placed(kind, host, machine, engine)
     except NotRunnable as error:
         return Fit(kind.name, None, why_not=str(error), cause=error.cause)
-    return Fit(kind.name, placed.provenance, placed.co_located)
+    return Fit(kind.name, placed.provenance, placed.co_located, placement=placed)
 
 
 def _placed(

@@ -28,6 +28,12 @@ USUAL_FINALISTS = 2
 SCOUT_SHARES = ((8, 1.0), (24, 0.5), (math.inf, 0.25))
 """So many candidates at the most are scouted with that share of the budget."""
 
+
+def scout_share(candidates: int) -> float:
+    """The share of the budget that each gets in its first trial."""
+    return next(share for most, share in SCOUT_SHARES if candidates <= most)
+
+
 Stage = Literal["scout", "final"]
 """A candidate is scouted once; those that may be the best then meet in finals."""
 
@@ -118,9 +124,7 @@ class Plan:
         """Planned traffic of a candidate's first trial, at the most."""
         if self.steps:
             return self.traffic_s
-        return self.traffic_s * next(
-            share for most, share in SCOUT_SHARES if len(self.trials) <= most
-        )
+        return self.traffic_s * scout_share(len(self.trials))
 
     @property
     def generator_cpus(self) -> frozenset[int]:

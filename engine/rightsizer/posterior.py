@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.float64]
 
 SPREADS = np.exp(np.linspace(math.log(0.005), math.log(0.2), 9))
 """Candidates for the sd of one final's own error: between starts and within."""
-SPREAD_PRIOR, SPREAD_PRIOR_WEIGHT = 0.03, 2.0
+SPREAD_PRIOR, SPREAD_PRIOR_WEIGHT = 0.035, 3.0
 """A scaled inverse chi-squared prior, of so many observations' weight."""
 WIDTHS = np.exp(np.linspace(math.log(0.01), 0.0, 7))
 """Candidates for the sd of the candidates' log costs."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from rightsizer.archives import regular_file_bytes, verify
 from rightsizer.catalog import Catalog, load_catalog
 from rightsizer.containers import images_of
+from rightsizer.defaults import Choice, chosen
 from rightsizer.errors import EnvironmentFault, InputError
 from rightsizer.hosts.accelerator_probe import with_accelerators
 from rightsizer.hosts.docker.survey import resolved, survey
@@ -18,6 +19,8 @@ from rightsizer.hosts.lease import leased_accelerators, leased_cpus
 from rightsizer.hosts.probe import this_machine
 from rightsizer.hosts.trust import Tls, trust_of
 from rightsizer.inventory import THIS_MACHINE, HostSpec, Machine, load_hosts
+from rightsizer.knob_files import knobs_of
+from rightsizer.offers import offer_of
 from rightsizer.payloads import PayloadSet, load_payloads
 from rightsizer.plan import Plan, make_plan
 from rightsizer.protocols import Request, request_of
@@ -39,6 +42,8 @@ class Prepared:
     plan: Plan
     secrets: Mapping[str, str]
     """Values of secret variables by variable name; never stored."""
+    choice: Choice | None
+    """How a default job came by its candidates; None of any other, and of a stored one."""
     digests: Mapping[str, str]
     """sha256 of every input file; `resume` refuses a job whose inputs changed."""
 
@@ -68,6 +73,12 @@ def prepare_spec(spec: JobSpec, base_dir: Path) -> Prepared:
     catalog = load_catalog(machine.size, prices)
     images = images_of(spec.server, [candidate.image for candidate in spec.candidates])
     engines = {host.name: survey(host, images) for host in hosts if host.kind == "docker"}
+    choice = None
+    if spec.type == "default" and not spec.candidates:  # a stored job has them
+        knobs = knobs_of(spec.server, base_dir, engines.values())
+        able = [host for host in hosts if _can_start(host, spec.server)]
+        offers = [offer_of(h, machine, engines.get(h.name), catalog) for h in able]
+        spec, choice = chosen(spec, offers, catalog, machine, knobs)
     plan = make_plan(spec, catalog, hosts, machine, frozenset(leased_cpus()), engines)
     tls = tls_of(spec.server, base_dir)
     if tls is not None:
@@ -84,8 +95,14 @@ def prepare_spec(spec: JobSpec, base_dir: Path) -> Prepared:
         machine=machine,
         plan=plan,
         secrets=_secrets(spec),
+        choice=choice,
         digests={**_digests(spec, base_dir, payloads), **_image_ids(plan)},
     )
+
+
+def _can_start(host: HostSpec, server: ServerSpec) -> bool:
+    """Commands run on process hosts, images on docker hosts."""
+    return bool(server.command if host.kind == "process" else server.image)
 
 
 def hosts_of(path: Path) -> tuple[HostSpec, ...]:

@@ -30,6 +30,11 @@ WARM_UP_SHARE, WARM_UP_LEAST_S = 0.05, 1.0
 """Of a final, for one user before the open step."""
 COVERED = 0.98
 """Those in a block hold so much of the probability to be the best."""
+KEPT_RATIO = 0.5
+"""Of a block's members, at the least, meet again: one start of a rival does not tell what starts
+differ by (successive halving: Karnin, Koren and Somekh, ICML 2013)."""
+ENOUGH = 0.97
+"""The race ends at this probability: looking after every block costs some of the promise."""
 FEWEST_ALIKE = 2
 """So many that failed alike, and none that ran, make a value infeasible."""
 INFEASIBLE = frozenset({Reason.EXITED_AT_START, Reason.NEVER_READY, Reason.OUT_OF_MEMORY})
@@ -116,7 +121,7 @@ class Race:
 
     def _is_over(self, standing: Standing) -> bool:
         starts = len(standing.entrants[standing.best].finals)
-        if not standing.keeps_promise or starts < FEWEST_STARTS:
+        if standing.p_good[standing.best] < ENOUGH or starts < FEWEST_STARTS:
             return False
         return starts >= USUAL_STARTS or len(_in_play(standing)) == 1
 
@@ -131,7 +136,7 @@ class Race:
         blocks = [
             trial
             for number in range(first, last + 1)
-            for trial in self.block(number, self._members(standing, len(before)), standing)
+            for trial in self.block(number, self._members(standing, before), standing)
         ]
         return [trial for trial in blocks if _is_unfinished(records.get(trial.id))]
 
@@ -143,7 +148,7 @@ class Race:
         finals = [record for record in records.values() if record.stage == "final"]
         each_s = fmean([x.wall_s for x in finals]) if finals else START_S + self._final_s
         number = 1 + max((record.block for record in finals), default=0)
-        members = self._members(standing, len(records))[: int(left_s / each_s)]
+        members = self._members(standing, list(records.values()))[: int(left_s / each_s)]
         # Alone, a start says nothing of who is better; but of how good the best is.
         if len(members) < min(2, len(_in_play(standing))):
             return []
@@ -155,9 +160,12 @@ class Race:
                 number += 1
         return blocks
 
-    def _members(self, standing: Standing, trials: int) -> list[str]:
-        """Of the next block, after so many trials: as many as `max_trials` allows."""
-        return _in_play(standing)[: max(0, self.spec.limits.max_trials - trials)]
+    def _members(self, standing: Standing, records: Sequence[TrialRecord]) -> list[str]:
+        """Of the next block, after these trials: as many as `max_trials` allows."""
+        last = max((record.block for record in records), default=0)
+        before = sum(record.block == last for record in records) if last else 0
+        wanted = _in_play(standing, math.ceil(KEPT_RATIO * before))
+        return wanted[: max(0, self.spec.limits.max_trials - len(records))]
 
     def _standing(self, records: Sequence[TrialRecord]) -> Standing | None:
         return standing_of(records, self.per_hour_usd, self.spec.limit, self.spec.target)
@@ -224,12 +232,13 @@ def policy_of(
     return EachOnce(plan)
 
 
-def _in_play(standing: Standing) -> list[str]:
-    """The fewest that hold nearly all probability to be the best, the likeliest first."""
+def _in_play(standing: Standing, least: int = 0) -> list[str]:
+    """The fewest that hold nearly all probability to be the best, but so many at the `least`; the
+    likeliest first."""
     found: list[str] = []
     covered = 0.0
     for key in sorted(standing.p_best, key=lambda key: -standing.p_best[key]):
-        if covered >= COVERED:
+        if covered >= COVERED and len(found) >= least:
             break
         found.append(key)
         covered += standing.p_best[key]

@@ -65,6 +65,8 @@ class Job:
     samples_dir: str
     origin: Origin = Origin()
     interactions: tuple[Interaction, ...] = ()
+    choice: Mapping[str, Any] | None = None
+    """How a default job came by its candidates: `rightsizer.defaults.Choice` as plain values."""
 
     @property
     def best(self) -> Recommendation | None:

@@ -203,6 +203,8 @@ class ServerSpec(Strict):
     ready_path: str | None = Field(default=None, pattern=r"^/\S*$")
     ready_timeout_s: Seconds = 120.0
     request_timeout_s: Seconds = 10.0
+    knobs: str | None = None
+    """A knobs file, for type default; else the one beside the command's file, or the image's."""
 
 
 class PayloadSpec(Strict):
@@ -340,7 +342,8 @@ class JobSpec(Strict):
     model: ModelSpec = ModelSpec()
     server: ServerSpec
     payload: PayloadSpec
-    candidates: tuple[CandidateSpec, ...] = Field(strict=False, min_length=1)
+    candidates: tuple[CandidateSpec, ...] = Field(default=(), strict=False, min_length=1)
+    """Of type default those that were chosen, once the job is planned; never the user's."""
     traffic: Traffic = SearchTraffic()
     limit: LimitSpec = LimitSpec()
     target: TargetSpec | None = None

@@ -97,7 +97,7 @@ def test_the_job_document_has_the_contracts_fields(document):
     top = {"schema", "job", "recommendations", "rejected", "trials", "effects", "doubts"}
     top |= {"interactions"}
     assert set(document) == top
-    assert set(document["job"]) == {"id", "name", "type", "status", "created", "spec"}
+    assert set(document["job"]) == {"id", "name", "type", "status", "created", "spec", "choice"}
 
 
 def test_a_recommendation_has_the_contracts_fields(document):

@@ -343,6 +343,14 @@ def cut_short(what: str) -> Doubt:
     return Doubt("cut-short", "weakens", f"{what}: not all that was planned was measured", "resume")
 
 
+def left_out(combinations: int, candidates: int, cut: Sequence[str]) -> Doubt:
+    """A default job had no room for all combinations of its knobs."""
+    of = f"; not all values were measured of {', '.join(cut)}" if cut else ""
+    message = f"{combinations} of {combinations + candidates} combinations were not measured{of}"
+    next_step = "allow more limits.duration_s, or sweep what matters in a job of type advanced"
+    return Doubt("combinations-left-out", "note", message, next_step)
+
+
 def step_cut_short() -> Doubt:
     """A step that ended before half of its window."""
     message = "the step was cut short before half of it was measured: it tells nothing"

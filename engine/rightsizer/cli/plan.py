@@ -17,7 +17,7 @@ def plan(
 
     prepared = prepare(job_file)
     if json is not None:
-        write_json(plan_document(prepared.plan), json)
+        write_json(plan_document(prepared.plan, prepared.choice), json)
     if json != "-":
-        print(plan_table(prepared.plan, prepared.spec, terminal_width()))
+        print(plan_table(prepared.plan, prepared.spec, terminal_width(), prepared.choice))
     require_runnable(prepared.plan)

@@ -11,6 +11,7 @@ from typing import Any
 
 from rightsizer.analysis.figures import StepFigures
 from rightsizer.candidates import Candidate
+from rightsizer.defaults import Choice
 from rightsizer.plan import Plan, PlannedTrial, Refusal
 from rightsizer.results import Job
 from rightsizer.schedule import Step
@@ -31,6 +32,7 @@ def job_document(job: Job) -> dict[str, Any]:
             "status": job.status,
             "created": job.created,
             "spec": plain(job.spec),
+            "choice": plain(job.choice),
         },
         # Their fields carry the document's names, so that the two cannot drift apart.
         "recommendations": plain(job.recommendations),
@@ -42,7 +44,7 @@ def job_document(job: Job) -> dict[str, Any]:
     }
 
 
-def plan_document(plan: Plan) -> dict[str, Any]:
+def plan_document(plan: Plan, choice: Choice | None = None) -> dict[str, Any]:
     """A plan as JSON-safe values: what `plan --json` writes."""
     return {
         "schema": PLAN_SCHEMA,
@@ -59,6 +61,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "steps": [_step(step) for step in plan.steps],
         "traffic_s": plain(plan.traffic_s),
         "expected_s": plain(plan.expected_s),
+        "choice": plain(choice),
     }
 
 

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from rightsizer.accelerators import UNTRIED, described
 from rightsizer.candidates import Candidate
 from rightsizer.catalog import InstanceType
+from rightsizer.defaults import Choice
 from rightsizer.inventory import format_cpus
 from rightsizer.plan import USUAL_FINALISTS, Plan, PlannedTrial
 from rightsizer.report.cells import Columns, Lines, fold_one, table_text, width_of
+from rightsizer.report.choice_text import choice_sections
 from rightsizer.report.entries import Entry, Section, section_text
 from rightsizer.report.layout import aligned, label, one_line, own_command, variables
 from rightsizer.report.sentence import promise
@@ -40,9 +42,14 @@ JOBS_HEADERS = ("Job", "Status", "Created", "Succeeded", "Best", "MaxInvocations
 JOBS_TERMINAL_HEADERS = ("Job\ncreated", "Status\nsucceeded", "Best", "Max/min")
 
 
-def plan_table(plan: Plan, spec: JobSpec, width: int | None) -> str:
-    """What a job would do. `width` is the terminal's, None where there is none."""
+def plan_table(plan: Plan, spec: JobSpec, width: int | None, choice: Choice | None = None) -> str:
+    """What a job would do, and how a default one came by it.
+
+    `width` is the terminal's, None where there is none.
+    """
     parts = [_summary(plan, spec)]
+    if choice is not None:
+        parts += [section_text(section, width) for section in choice_sections(choice)]
     if plan.trials:
         rows = [_trial_cells(trial) for trial in plan.trials]
         headers = list(PLAN_HEADERS)
@@ -89,6 +96,7 @@ def _summary(plan: Plan, spec: JobSpec) -> str:
         f"{counted(len(plan.trials), 'trial')}"
         f"{f' and some {plan.finals} short finals' if plan.finals else ''}, "
         f"about {duration(plan.expected_s)}"
+        f"{f' of {duration(spec.limits.duration_s)} allowed' if spec.type == 'default' else ''}"
     )
 
 

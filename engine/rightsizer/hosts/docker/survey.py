@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rightsizer.addresses import DEFAULT_ADDRESS, address_problem, host_name, is_far
-from rightsizer.containers import EngineFacts, ImageFacts
+from rightsizer.containers import KNOBS_LABEL, EngineFacts, ImageFacts
 from rightsizer.hosts.docker.access import access_problem
 from rightsizer.hosts.docker.engine import Engine, EngineGone, Missing, Refused, tls_of
 from rightsizer.hosts.docker.transfer import content_of
@@ -119,4 +119,5 @@ def _image(engine: Engine, name: str) -> ImageFacts | None:
         ports=tuple(ports),
         has_command=bool(config.get("Cmd") or config.get("Entrypoint")),
         content=content_of(found),
+        knobs=str((config.get("Labels") or {}).get(KNOBS_LABEL, "")),
     )

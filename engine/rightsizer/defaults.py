@@ -1,0 +1,306 @@
+"""What a job of type `default` compares: instance types that hosts offer, settings of a knobs file.
+
+Pure: from offers, prices and knobs to a spec that has its candidates, and a record of the choice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rightsizer.catalog import LOCAL, Catalog
+from rightsizer.contradictions import DEFAULT_TYPE_JOB_S
+from rightsizer.errors import EnvironmentFault, ProblemsError
+from rightsizer.inventory import Machine, Placement
+from rightsizer.knobs import Knobs, Size
+from rightsizer.offers import Fit, HostOffer
+from rightsizer.plan import FINAL_SHARE, START_S, USUAL_FINALISTS, USUAL_STARTS, scout_share
+from rightsizer.spec import CandidateSpec, JobSpec, SaturateTraffic, SearchTraffic, SecretRef
+from rightsizer.sweeping import Design, Kind, design, values_on
+from rightsizer.units import BYTES_PER_GIB
+
+APART = 1.5
+"""A `local.*` type has at least so many times the CPUs of the next smaller one."""
+MOST_CANDIDATES = 24
+"""More would share the time at a quarter of the budget each: too short to tell much."""
+SHORT_JOBS_FINALS = 1 / 3
+"""Of the time of a job half of which does not hold the usual finals: its candidates come first."""
+FINALS = USUAL_FINALISTS * USUAL_STARTS
+
+
+@dataclass(frozen=True)
+class ChosenType:
+    """An instance type that is measured."""
+
+    instance_type: str
+    size: Size
+    provenance: str
+    candidates: int
+
+
+@dataclass(frozen=True)
+class PassedOver:
+    """Instance types that fit and are not measured."""
+
+    instance_types: tuple[str, ...]
+    why: str
+
+
+@dataclass(frozen=True)
+class ChosenKnob:
+    """A variable of the knobs file."""
+
+    name: str
+    meaning: str
+    values: tuple[str, ...]
+    """As they are measured, of all types; none where it is not swept."""
+    written: tuple[str, ...]
+    """As the file has them."""
+    default: str | None
+    why_fixed: str = ""
+    """Why it is not swept."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How a default job came by its candidates."""
+
+    types: tuple[ChosenType, ...]
+    passed_over: tuple[PassedOver, ...]
+    knobs_from: str
+    """The knobs file or label; empty: none was found."""
+    knobs: tuple[ChosenKnob, ...]
+    kind: Kind
+    groups: tuple[tuple[str, ...], ...]
+    """Knobs that are crossed with each other."""
+    candidates: int
+    left_out: int
+    """Combinations of the whole grid that are not measured."""
+    cut: tuple[str, ...]
+    """Knobs of which some value is measured nowhere."""
+    room: int
+    """Candidates that time and trials have room for, with finals."""
+    allowed_s: float
+    """limits.duration_s."""
+
+
+def chosen(
+    spec: JobSpec,
+    offers: Sequence[HostOffer],
+    catalog: Catalog,
+    machine: Machine,
+    knobs: Knobs | None,
+) -> tuple[JobSpec, Choice]:
+    """The spec with its candidates and limits, and how they were chosen.
+
+    Args:
+        offers: of the hosts that can run the job's server, in the order of the hosts file.
+
+    Raises:
+        EnvironmentFault: no host offers an instance type.
+        ProblemsError: the knobs cannot be met, or there is no room for one candidate a type.
+    """
+    fits, passed_over = _types(offers, catalog)
+    sizes = {fit.instance_type: _size(fit.placement, machine) for fit in fits if fit.placement}
+    spec = _with_limits(spec)
+    room = _room(spec, len(offers))
+    if spec.limits.max_trials < len(sizes):
+        raise ProblemsError(
+            [
+                f"limits.max_trials {spec.limits.max_trials} cannot measure {len(sizes)} instance "
+                f"types once ({', '.join(sizes)}); raise it, or offer fewer in a hosts file"
+            ]
+        )
+    fixed = {
+        name: "" if isinstance(value, SecretRef) else value
+        for name, value in spec.server.environment.items()
+    }
+    made = design(knobs, sizes, fixed, room)
+    candidates = tuple(
+        CandidateSpec(instance_type=name, environment={k: (v,) for k, v in setting.items()})
+        for name, settings in made.settings.items()
+        for setting in settings
+    )
+    if made.impossible:
+        why = "no combination of the knobs meets what is required there"
+        passed_over = (*passed_over, PassedOver(made.impossible, why))
+    choice = Choice(
+        types=tuple(
+            ChosenType(
+                fit.instance_type,
+                sizes[fit.instance_type],
+                str(fit.provenance),
+                len(made.settings[fit.instance_type]),
+            )
+            for fit in fits
+            if fit.instance_type in made.settings
+        ),
+        passed_over=passed_over,
+        knobs_from=knobs.source if knobs else "",
+        knobs=_chosen_knobs(knobs, made, sizes, fixed),
+        kind=made.kind,
+        groups=made.groups,
+        candidates=len(candidates),
+        left_out=made.left_out,
+        cut=made.cut,
+        room=room,
+        allowed_s=spec.limits.duration_s,
+    )
+    return _with_trials(spec.model_copy(update={"candidates": candidates}), choice), choice
+
+
+# -- instance types ----------------------------------------------------------------------------
+
+
+def _types(
+    offers: Sequence[HostOffer], catalog: Catalog
+) -> tuple[list[Fit], tuple[PassedOver, ...]]:
+    """Those worth measuring, each as the first host that has it offers it."""
+    fits: dict[str, Fit] = {}
+    for offer in offers:
+        for fit in offer.types:
+            if fit.provenance is not None:
+                fits.setdefault(fit.instance_type, fit)
+    apart = {name: fit for name, fit in fits.items() if not fit.co_located}
+    kept = apart or dict(list(fits.items())[:1])
+    left = [_passed(fits, kept, "a core would be shared with the generator")]
+    priced = {name: fit for name, fit in kept.items() if _is_priced(name, catalog)}
+    if priced:
+        left.append(_passed(kept, priced, "no price; a row of the price file gives one"))
+        kept = priced
+    spread = _apart_in_size(kept)
+    left.append(_passed(kept, spread, "close in size to others"))
+    if not spread:
+        faults = "; ".join(problem for offer in offers for problem in offer.problems)
+        raise EnvironmentFault(
+            "type default found no instance type to measure",
+            faults
+            or "no host can run this server: a command needs a process host, an image "
+            "a docker host",
+            "see `rightsizer hosts`",
+        )
+    # In order of size, so that no host's order matters.
+    ordered = sorted(spread.values(), key=_cpus)
+    return ordered, tuple(one for one in left if one.instance_types)
+
+
+def _is_priced(name: str, catalog: Catalog) -> bool:
+    kind = catalog.find(name)
+    return kind is not None and catalog.price(kind) is not None
+
+
+def _passed(before: Mapping[str, Fit], after: Mapping[str, Fit], why: str) -> PassedOver:
+    return PassedOver(tuple(name for name in before if name not in after), why)
+
+
+def _apart_in_size(fits: Mapping[str, Fit]) -> dict[str, Fit]:
+    """All but `local.<n>cpu` types that are neither a power of two nor much more than the last."""
+    counts = sorted(int(m[1]) for name in fits if (m := LOCAL.fullmatch(name)) and m[1])
+    keep = [count for count in counts if count & (count - 1) == 0]
+    if counts and (not keep or counts[-1] >= APART * keep[-1]):
+        keep.append(counts[-1])
+    wanted = {f"local.{count}cpu" for count in keep}
+    return {
+        name: fit
+        for name, fit in fits.items()
+        if name in wanted or not ((m := LOCAL.fullmatch(name)) and m[1])
+    }
+
+
+def _cpus(fit: Fit) -> int:
+    return len(fit.placement.server_cpus) if fit.placement else 0
+
+
+def _size(placement: Placement, machine: Machine) -> Size:
+    """A far machine's CPUs count as cores: nothing here tells which of them are threads."""
+    cores = [core for core in machine.cores if not placement.far]
+    shared = sum(1 for core in cores if set(core) & set(placement.server_cpus))
+    cpus = len(placement.server_cpus)
+    return Size(
+        cores=shared or cpus,
+        cpus=cpus,
+        memory_gib=placement.memory_bytes / BYTES_PER_GIB,
+        accelerators=len(placement.accelerators),
+    )
+
+
+# -- how many ----------------------------------------------------------------------------------
+
+
+def _with_limits(spec: JobSpec) -> JobSpec:
+    """A default job's own length and traffic, where the user gave none."""
+    changed: dict[str, object] = {}
+    if "duration_s" not in spec.limits.model_fields_set:
+        changed["limits"] = spec.limits.model_copy(update={"duration_s": DEFAULT_TYPE_JOB_S})
+    if "traffic" not in spec.model_fields_set and spec.limit.latency_ms is None:
+        changed["traffic"] = SaturateTraffic(type="saturate")
+    return spec.model_copy(update=changed)
+
+
+def _room(spec: JobSpec, hosts: int) -> int:
+    """The most candidates that can be scouted once and leave time and trials for finals."""
+    most = MOST_CANDIDATES
+    if "max_trials" in spec.limits.model_fields_set:
+        finals = min(FINALS, spec.limits.max_trials // 2)
+        most = min(most, spec.limits.max_trials - finals)
+    allowed_s = spec.limits.duration_s
+    finals_s = _finals_s(spec, hosts, FINALS)
+    if finals_s > allowed_s / 2:
+        finals_s = SHORT_JOBS_FINALS * allowed_s
+    scouts_s = allowed_s - finals_s
+    fitting = [n for n in range(1, most + 1) if _scouting_s(spec, hosts, n) <= scouts_s]
+    return max(fitting, default=1)
+
+
+def _with_trials(spec: JobSpec, choice: Choice) -> JobSpec:
+    """As many trials as the time may hold, unless the user said how many."""
+    if "max_trials" in spec.limits.model_fields_set:
+        return spec
+    left_s = spec.limits.duration_s - _scouting_s(spec, 1, choice.candidates)
+    finals = max(FINALS, int(left_s / _finals_s(spec, 1, 1)))
+    update = {"max_trials": choice.candidates + finals}
+    return spec.model_copy(update={"limits": spec.limits.model_copy(update=update)})
+
+
+def _scouting_s(spec: JobSpec, hosts: int, count: int) -> float:
+    return _rounds(spec, hosts, count) * (START_S + scout_share(count) * _budget_s(spec))
+
+
+def _finals_s(spec: JobSpec, hosts: int, count: int) -> float:
+    return _rounds(spec, hosts, count) * (START_S + FINAL_SHARE * _budget_s(spec))
+
+
+def _rounds(spec: JobSpec, hosts: int, count: int) -> int:
+    return math.ceil(count / max(1, min(spec.limits.max_parallel_trials, hosts)))
+
+
+def _budget_s(spec: JobSpec) -> float:
+    assert isinstance(spec.traffic, SearchTraffic | SaturateTraffic)
+    return spec.traffic.budget_s
+
+
+# -- what is told ------------------------------------------------------------------------------
+
+
+def _chosen_knobs(
+    knobs: Knobs | None, made: Design, sizes: Mapping[str, Size], fixed: Mapping[str, str]
+) -> tuple[ChosenKnob, ...]:
+    found = []
+    for knob in knobs.knobs if knobs else ():
+        measured = {
+            setting[knob.name]: None
+            for settings in made.settings.values()
+            for setting in settings
+            if knob.name in setting
+        }
+        listed = {v: None for s in sizes.values() for v in values_on(knob, s, made.kind)}
+        why = ""
+        if knob.name in fixed:
+            why = f"fixed by server.environment at {fixed[knob.name] or 'a secret'}"
+        elif not measured:
+            needed = ", ".join(f"{name}={value}" for name, value in knob.only_with.items())
+            why = f"needs {needed}, which is not measured"
+        values = tuple(value for value in listed if value in measured)
+        found.append(ChosenKnob(knob.name, knob.meaning, values, knob.written, knob.default, why))
+    return tuple(found)

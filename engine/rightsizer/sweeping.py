@@ -1,0 +1,250 @@
+"""Which settings of a knobs file are measured on each instance type, within so many candidates.
+
+The grid of all combinations where there is room for it. Else a screening design: knobs that
+interact in full cross, each such group in turn around the first combination, all other groups at
+theirs (knobs that are not said to interact are taken not to). Else the first of that, of each type
+in turn. Pure; the same input gives the same candidates in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from typing import Literal
+
+from rightsizer.errors import ProblemsError
+from rightsizer.knobs import Knob, Knobs, Size
+
+MOST_CROSSED = 10_000
+"""Combinations of one group of knobs, counted before they are made."""
+
+Setting = Mapping[str, str]
+"""An environment: values by variable, those that change nothing left out."""
+Kind = Literal["none", "grid", "screening", "part"]
+
+
+@dataclass(frozen=True)
+class Design:
+    """The settings of each instance type, the most promising first."""
+
+    kind: Kind
+    settings: Mapping[str, tuple[Setting, ...]]
+    left_out: int
+    """Combinations of the grid that are not measured."""
+    cut: tuple[str, ...]
+    """Knobs of which some value is measured nowhere."""
+    groups: tuple[tuple[str, ...], ...] = ()
+    """Knobs that are crossed with each other."""
+    impossible: tuple[str, ...] = ()
+    """Instance types on which no combination meets what is required."""
+
+
+@dataclass(frozen=True)
+class _Point:
+    rank: tuple[float, ...]
+    setting: Setting
+
+
+def design(
+    knobs: Knobs | None, sizes: Mapping[str, Size], fixed: Mapping[str, str], room: int
+) -> Design:
+    """Settings for each type.
+
+    Args:
+        sizes: by instance type, in the order in which types are preferred.
+        fixed: variables that the job sets itself; they are not swept.
+        room: candidates at the most; every type gets one, whatever it is.
+
+    Raises:
+        ProblemsError: what is required can be met on no type, or cannot be worked out.
+    """
+    if knobs is None:
+        return Design("none", {name: ({},) for name in sizes}, 0, ())
+    swept = [knob for knob in knobs.knobs if _is_swept(knob, fixed)]
+    groups = _groups(knobs, swept)
+    crossed = {
+        name: [_crossed(knobs, group, size, fixed) for group in groups]
+        for name, size in sizes.items()
+    }
+    impossible = tuple(name for name, points in crossed.items() if not all(points))
+    possible = {name: points for name, points in crossed.items() if name not in impossible}
+    if not possible:
+        raise ProblemsError(
+            [f"{knobs.source}: require: no combination of values meets it on {', '.join(sizes)}"]
+        )
+    whole = sum(prod(map(len, points)) for points in possible.values())
+    kind: Kind = "grid"
+    if whole <= room:
+        settings = {name: _grid(points) for name, points in possible.items()}
+    else:
+        settings = {name: _around(points) for name, points in possible.items()}
+        kind = "screening"
+        if sum(map(len, settings.values())) > room:
+            kind, settings = "part", _first(settings, room)
+    measured = sum(map(len, settings.values()))
+    return Design(
+        kind=kind,
+        settings=settings,
+        left_out=whole - measured,
+        cut=tuple(k.name for k in swept if _is_cut(k.name, possible, settings)),
+        groups=tuple(tuple(knob.name for knob in group) for group in groups),
+        impossible=impossible,
+    )
+
+
+def values_on(knob: Knob, size: Size, source: str) -> tuple[str, ...]:
+    """A knob's values on a type, each once; raises ProblemsError where one has none."""
+    if knob.texts:
+        return knob.texts
+    names = vars(size)
+    try:
+        found = [expression.number(names) for expression in knob.values]
+    except ValueError as error:
+        known = ", ".join(f"{name} {value:g}" for name, value in names.items())
+        raise ProblemsError([f"{source}: {knob.name}: {error} with {known}; mend it"]) from None
+    return tuple(dict.fromkeys(f"{number:.12g}" for number in found))
+
+
+def _is_swept(knob: Knob, fixed: Mapping[str, str]) -> bool:
+    return knob.name not in fixed and all(
+        fixed.get(name, value) == value for name, value in knob.only_with.items()
+    )
+
+
+def _groups(knobs: Knobs, swept: Sequence[Knob]) -> list[list[Knob]]:
+    """Knobs in the order of the file, those that have to do with each other together."""
+    ties = [{knob.name, *knob.interacts_with, *knob.only_with} for knob in swept]
+    ties += [set(test.names) for test in knobs.require]
+    found: list[list[Knob]] = []
+    left = list(swept)
+    while left:
+        names = {left[0].name}
+        while more := set().union(*(tie for tie in ties if tie & names)) - names:
+            names |= more
+        found.append([knob for knob in left if knob.name in names])
+        left = [knob for knob in left if knob.name not in names]
+    return found
+
+
+def _crossed(
+    knobs: Knobs, group: Sequence[Knob], size: Size, fixed: Mapping[str, str]
+) -> list[_Point]:
+    """All combinations of a group that meet what is required, the most promising first.
+
+    Those that use what a `<=` allows come before those that leave some of it, and of those the
+    ones whose values stand further ahead in the file; the server's own are second.
+    """
+    values = [values_on(knob, size, knobs.source) for knob in group]
+    if (count := prod(map(len, values))) > MOST_CROSSED:
+        named = ", ".join(knob.name for knob in group)
+        raise ProblemsError(
+            [f"{knobs.source}: {named} interact in {count} combinations; list fewer values"]
+        )
+    found: dict[tuple[tuple[str, str], ...], _Point] = {}
+    for places in product(*(range(len(listed)) for listed in values)):
+        all_set = {k.name: v[at] for k, v, at in zip(group, values, places, strict=True)}
+        setting = _effective(group, all_set, fixed)
+        slack = _slack(knobs, {**fixed, **setting}, {k.name for k in group}, size)
+        if slack is not None:
+            point = _Point((round(slack, 9), sum(places), *places), setting)
+            found.setdefault(tuple(setting.items()), point)
+    points = sorted(found.values(), key=lambda point: point.rank)
+    own = {k.name: _default_on(k, size) for k in group}
+    usual = _effective(group, {n: v for n, v in own.items() if v is not None}, fixed)
+    for point in points[1:]:
+        if None not in own.values() and dict(point.setting) == usual:
+            points.remove(point)
+            points.insert(1, point)
+            break
+    return points
+
+
+def _default_on(knob: Knob, size: Size) -> str | None:
+    if knob.default is None or knob.texts:
+        return knob.default
+    [found] = [e for e in knob.values if e.text == knob.default]
+    return f"{found.number(vars(size)):.12g}"
+
+
+def _effective(
+    group: Sequence[Knob], values: Mapping[str, str], fixed: Mapping[str, str]
+) -> dict[str, str]:
+    """The variables that change something beside the others."""
+    known = {**fixed, **values}
+    return {
+        knob.name: values[knob.name]
+        for knob in group
+        if knob.name in values and all(known.get(n) == v for n, v in knob.only_with.items())
+    }
+
+
+def _slack(knobs: Knobs, values: Mapping[str, str], group: set[str], size: Size) -> float | None:
+    """What a combination leaves unused; None where it is not allowed."""
+    numbers = dict(vars(size))
+    for name in {name for test in knobs.require for name in test.names} & set(values):
+        try:
+            numbers[name] = float(values[name])
+        except ValueError:
+            raise ProblemsError(
+                [f"server.environment.{name} must be a number: {knobs.source} compares it"]
+            ) from None
+    slack = 0.0
+    for test in knobs.require:
+        if test.names & group and test.names <= numbers.keys():
+            try:
+                if not test.holds(numbers):
+                    return None
+                slack += test.slack(numbers)
+            except ValueError as error:
+                raise ProblemsError([f"{knobs.source}: require: {test.text}: {error}"]) from None
+    return slack
+
+
+def _grid(groups: Sequence[Sequence[_Point]]) -> tuple[Setting, ...]:
+    """All combinations of all groups, those nearest to the first ahead."""
+    ranked = sorted(product(*map(range, map(len, groups))), key=lambda at: (sum(at), at))
+    return tuple(_joined(groups, at) for at in ranked)
+
+
+def _around(groups: Sequence[Sequence[_Point]]) -> tuple[Setting, ...]:
+    """The first combination, then each group's others in turn, rank by rank."""
+    depth = max(map(len, groups), default=1)
+    places = [[0] * len(groups)]
+    for rank in range(1, depth):
+        for place, points in enumerate(groups):
+            if rank < len(points):
+                places.append([rank if i == place else 0 for i in range(len(groups))])
+    return tuple(_joined(groups, at) for at in places)
+
+
+def _joined(groups: Sequence[Sequence[_Point]], places: Sequence[int]) -> Setting:
+    return {
+        name: value
+        for points, place in zip(groups, places, strict=True)
+        for name, value in points[place].setting.items()
+    }
+
+
+def _first(settings: Mapping[str, Sequence[Setting]], room: int) -> dict[str, tuple[Setting, ...]]:
+    """So many in all, in turn of each type; of each at least one."""
+    counts = dict.fromkeys(settings, 1)
+    left = room - len(counts)
+    for rank in range(1, max(map(len, settings.values()))):
+        for name, listed in settings.items():
+            if left > 0 and rank < len(listed):
+                counts[name], left = rank + 1, left - 1
+    return {name: tuple(listed[: counts[name]]) for name, listed in settings.items()}
+
+
+def _is_cut(
+    name: str,
+    possible: Mapping[str, Sequence[Sequence[_Point]]],
+    settings: Mapping[str, Sequence[Setting]],
+) -> bool:
+    for kind, groups in possible.items():
+        there = {point.setting.get(name) for points in groups for point in points} - {None}
+        if there - {setting.get(name) for setting in settings[kind]}:
+            return True
+    return False
