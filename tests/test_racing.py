@@ -60,14 +60,15 @@ def test_the_clear_winner_is_measured_on_three_fresh_starts_and_the_loser_droppe
     assert job.exit_code is ExitCode.OK
 
 
-def test_equal_candidates_meet_in_six_blocks_and_are_called_tied(tmp_path: Path):
+def test_equal_candidates_meet_in_six_blocks_or_more_and_are_called_tied(tmp_path: Path):
     job = race(tmp_path, 20.0, 20.001, 45.0)
     first, second, last = job.recommendations
     assert first.tied_with_best is second.tied_with_best is True
     assert last.tied_with_best is False
     assert first.p_best + second.p_best == pytest.approx(1.0, abs=0.01)
     blocks = [trial.block for trial in finals_of(job, "20.0")]
-    assert blocks == [1, 2, 3, 4, 5, 6]
+    assert len(blocks) >= 6
+    assert blocks == list(range(1, len(blocks) + 1))
     assert blocks == [trial.block for trial in finals_of(job, "20.001")]
     [doubt] = [d for d in first.doubts if d.code == "tied"]
     assert doubt.severity == "note"
