@@ -33,7 +33,7 @@ COVERED = 0.98
 KEPT_RATIO = 0.5
 """Of a block's members, at the least, meet again: one start of a rival does not tell what starts
 differ by (successive halving: Karnin, Koren and Somekh, ICML 2013)."""
-ENOUGH = 0.97
+ENOUGH = 0.98
 """The race ends at this probability: looking after every block costs some of the promise."""
 FEWEST_ALIKE = 2
 """So many that failed alike, and none that ran, make a value infeasible."""
