@@ -35,6 +35,7 @@ BENCHES = (
     "validity_matrix",
     "search_truth",
     "against_mlrsearch",
+    "race_truth",
 )
 PACKAGES = ("rightsizer", "locust", "gevent", "numpy", "pandas")
 

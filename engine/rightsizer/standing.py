@@ -15,7 +15,7 @@ from statistics import fmean
 
 import numpy as np
 
-from rightsizer.analysis.figures import Basis, TrialFigures
+from rightsizer.analysis.figures import TrialFigures
 from rightsizer.analysis.maximum import probed
 from rightsizer.analysis.paired import log_maximum
 from rightsizer.analysis.percentiles import PERCENTILES
@@ -52,8 +52,12 @@ class Entrant:
     """Those that gave none."""
     log_maxima: Mapping[int, float]
     """Per second, by block."""
-    is_queue: bool
-    """Whether its latency follows a queue: else its finals are searches of their own."""
+    limit: LimitSpec
+
+    @property
+    def is_queue(self) -> bool:
+        """Whether its latency follows a queue: else its finals are searches of their own."""
+        return _is_queue(self.scout, self.limit)
 
 
 @dataclass(frozen=True)
@@ -184,18 +188,14 @@ def _entrants(trials: Sequence[TrialRecord], limit: LimitSpec) -> list[Entrant]:
             ),
             key=lambda trial: trial.block,
         )
-        codes = {doubt.code for doubt in figures.doubts}
-        is_queue = figures.max_kind == "estimate" and not codes & NO_QUEUE
-        curve = _curve(scout, limit) if is_queue and figures.basis == "open" else None
-        is_queue = is_queue and (curve is not None or figures.basis == "closed")
         logs = {
             trial.block: value
             for trial in finals
-            if (value := _observed(trial, figures.basis, limit, curve, is_queue)) is not None
+            if (value := _observed(trial, scout, limit)) is not None
         }
         useful = tuple(trial for trial in finals if trial.block in logs)
         failed = tuple(trial for trial in finals if trial.block not in logs)
-        found.append(Entrant(scout.candidate.id, scout, useful, failed, logs, is_queue))
+        found.append(Entrant(scout.candidate.id, scout, useful, failed, logs, limit))
     return found
 
 
@@ -216,12 +216,24 @@ def _curve(scout: TrialRecord, limit: LimitSpec) -> LatencyCurve | None:
     return latency_curve(probe.unloaded_ms, probe.capacity_per_s, limit.latency_ms, p)
 
 
-def _observed(
-    trial: TrialRecord, basis: Basis, limit: LimitSpec, curve: LatencyCurve | None, is_queue: bool
-) -> float | None:
+def _is_queue(scout: TrialRecord, limit: LimitSpec) -> bool:
+    """Asked of finalists alone: a curve of several servers takes a while to make."""
+    figures = scout.figures
+    if figures is None or figures.max_kind != "estimate":
+        return False
+    if {doubt.code for doubt in figures.doubts} & NO_QUEUE:
+        return False
+    return figures.basis == "closed" or _curve(scout, limit) is not None
+
+
+def _observed(trial: TrialRecord, scout: TrialRecord, limit: LimitSpec) -> float | None:
+    """The log maximum per second that a final shows."""
+    assert scout.figures is not None
     if not _is_sound(trial):
         return None
-    if is_queue:
+    if _is_queue(scout, limit):
+        basis = scout.figures.basis
+        curve = _curve(scout, limit) if basis == "open" else None
         return log_maximum(trial.steps, basis, limit, curve)
     figures = trial.figures
     if figures is None or not figures.max_invocations_per_min:

@@ -103,10 +103,8 @@ def _posterior(
     log_mass = held[:, None] + STEEPNESS_PRIOR
     for point, weight in zip(points, weights.tolist(), strict=True):
         logit = crossing + steepness * (math.log(point.rate_per_s) - grid)[:, None]
-        log_mass = log_mass - weight * (
-            point.over_ratio * np.logaddexp(0, -logit)
-            + (1 - point.over_ratio) * np.logaddexp(0, logit)
-        )
+        # Both of a request's log odds at once: ln(1 + e^x) = ln(1 + e^-x) + x.
+        log_mass -= weight * (np.logaddexp(0, -logit) + (1 - point.over_ratio) * logit)
     mass: Floats = np.exp(log_mass - log_mass.max()).sum(axis=1)
     normed: Floats = mass / mass.sum()
     return normed
