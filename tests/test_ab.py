@@ -96,6 +96,28 @@ def test_within_a_block_now_one_and_now_the_other_comes_first(tmp_path: Path):
     assert len({finals[i] for i in range(0, 12, 2)}) == 2
 
 
+def driven(found) -> list[tuple[float, float]]:
+    """The rates of A and of B, block by block."""
+    rates = [
+        [trial.steps[-1].rate_per_s for trial in job.trials if trial.stage == "final"]
+        for job in (found.job_a, found.job_b)
+    ]
+    return list(zip(*rates, strict=True))
+
+
+def test_both_of_a_block_are_driven_at_one_rate(tmp_path: Path):
+    assert all(a == b for a, b in driven(measured(tmp_path, '"20"', '"22"')))
+
+
+def test_sides_known_to_be_far_apart_have_rates_of_their_own(tmp_path: Path):
+    found = measured(tmp_path, '"20"', '"50"')
+    (first_a, first_b), *further = driven(found)
+    assert first_a == first_b
+    assert all(a > 1.5 * b for a, b in further)
+    assert found.verdict == "worse"
+    assert found.pairs[0].comparison.ratio > 2.5
+
+
 def test_several_candidates_meet_their_equals(tmp_path: Path):
     found = measured(tmp_path, '["20", "40"]', '["40", "20"]')
     assert [pair.comparison.verdict for pair in found.pairs] == ["same", "same"]

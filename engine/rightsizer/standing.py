@@ -186,7 +186,7 @@ def _entrants(trials: Sequence[TrialRecord], limit: LimitSpec) -> list[Entrant]:
         )
         codes = {doubt.code for doubt in figures.doubts}
         is_queue = figures.max_kind == "estimate" and not codes & NO_QUEUE
-        curve = _curve(scout, limit) if is_queue and figures.basis == "open" else None
+        curve = curve_of(scout, limit) if is_queue and figures.basis == "open" else None
         is_queue = is_queue and (curve is not None or figures.basis == "closed")
         logs = {
             trial.block: value
@@ -208,7 +208,8 @@ def _is_sound(trial: TrialRecord) -> bool:
     return trial.state in (TrialState.SUCCEEDED, TrialState.STOPPED)
 
 
-def _curve(scout: TrialRecord, limit: LimitSpec) -> LatencyCurve | None:
+def curve_of(scout: TrialRecord, limit: LimitSpec) -> LatencyCurve | None:
+    """How its latency rises with the rate, by the scout's closed probe; None: not known."""
     probe = probed(scout.steps)
     if probe is None or limit.latency_ms is None:
         return None
