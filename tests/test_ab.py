@@ -10,10 +10,11 @@ from rightsizer.ab_run import ab
 from rightsizer.comparisons import compare
 from rightsizer.errors import ExitCode, InputError, Reason, TrialFailed, UsageError
 from rightsizer.hosts.base import Calibration
-from rightsizer.jobs import run
+from rightsizer.jobs import resume, run
 from rightsizer.loading import load
 from rightsizer.stop_switch import StopSwitch
 from rightsizer.traffic.fake import FakeServer
+from typer.testing import CliRunner
 
 from .fakes import fake_outside, write_job
 
@@ -35,6 +36,7 @@ SEARCH = "{type: search, budget_s: 30}"
 
 def job_file(folder: Path, name: str, speed: str, traffic: str = SEARCH, limit_ms: int = 120):
     text = JOB.format(name=name, speed=speed, traffic=traffic, limit_ms=limit_ms)
+    folder.mkdir(exist_ok=True)
     made = write_job(folder, text)
     return made.rename(folder / f"{name}.yaml")
 
@@ -94,6 +96,28 @@ def test_within_a_block_now_one_and_now_the_other_comes_first(tmp_path: Path):
     assert len({finals[i] for i in range(0, 12, 2)}) == 2
 
 
+def driven(found) -> list[tuple[float, float]]:
+    """The rates of A and of B, block by block."""
+    rates = [
+        [trial.steps[-1].rate_per_s for trial in job.trials if trial.stage == "final"]
+        for job in (found.job_a, found.job_b)
+    ]
+    return list(zip(*rates, strict=True))
+
+
+def test_both_of_a_block_are_driven_at_one_rate(tmp_path: Path):
+    assert all(a == b for a, b in driven(measured(tmp_path, '"20"', '"22"')))
+
+
+def test_sides_known_to_be_far_apart_have_rates_of_their_own(tmp_path: Path):
+    found = measured(tmp_path, '"20"', '"50"')
+    (first_a, first_b), *further = driven(found)
+    assert first_a == first_b
+    assert all(a > 1.5 * b for a, b in further)
+    assert found.verdict == "worse"
+    assert found.pairs[0].comparison.ratio > 2.5
+
+
 def test_several_candidates_meet_their_equals(tmp_path: Path):
     found = measured(tmp_path, '["20", "40"]', '["40", "20"]')
     assert [pair.comparison.verdict for pair in found.pairs] == ["same", "same"]
@@ -149,16 +173,45 @@ def test_a_stopped_comparison_keeps_what_it_has_and_decides_nothing(tmp_path: Pa
     assert found.verdict == "inconclusive"
     assert {found.job_a.status, found.job_b.status} == {"stopped"}
     assert len(begun) == 3
+    # Resumed it would be measured alone, beside trials that were paired.
+    with pytest.raises(UsageError, match="run `rightsizer ab` again"):
+        resume(found.job_a.id, store=tmp_path / "store", outside=outside())
+
+
+def test_both_get_the_seed_of_a_and_keep_the_rest_of_their_own_payload(tmp_path: Path):
+    files = job_file(tmp_path, "a", '"20"'), job_file(tmp_path / "elsewhere", "b", '"20"')
+    of_b = files[1].read_text()
+    files[1].write_text(of_b.replace("body.txt,", "body.txt, seed: 99,"))
+    found = ab(*files, store=tmp_path / "store", outside=outside())
+    sent = [
+        [trial.requests.attempted for trial in job.trials if trial.stage == "final"]
+        for job in (found.job_a, found.job_b)
+    ]
+    assert sent[0] == pytest.approx(sent[1], rel=0.02)
+    assert found.job_b.spec["payload"]["seed"] == found.job_a.spec["payload"]["seed"]
+    files[1].write_text(of_b.replace("text/plain", "text/html"))
+    with pytest.raises(InputError, match=r"differ in payload\.content_type"):
+        ab(*files, store=tmp_path / "store", outside=outside())
 
 
 # -- stored jobs -------------------------------------------------------------------------------
 
 
-def stored(folder: Path, name: str, speed: str, hashed: float | None = 1e9, **given):
+def not_starting(speed: str):
+    """How a server of that speed fails."""
+
+    def outcome(launch):
+        failed = launch.environment["SPEED"] == speed
+        return TrialFailed(Reason.EXITED_AT_START, "no") if failed else None
+
+    return outcome
+
+
+def stored(folder: Path, name: str, speed: str, hashed: float | None = 1e9, fails="", **given):
     def calibrate(placement, traffic_s):
         return None if hashed is None else Calibration(hashed, 5e9, 1.0)
 
-    real = replace(outside(), calibrate=calibrate)
+    real = replace(outside(outcome=not_starting(fails)), calibrate=calibrate)
     job = run(job_file(folder, name, speed, **given), store=folder / "store", outside=real)
     return job.id
 
@@ -211,3 +264,32 @@ def test_jobs_without_a_candidate_in_common_are_refused(tmp_path: Path):
 def test_hosts_that_were_not_calibrated_are_said(tmp_path: Path):
     a, b = stored(tmp_path, "a", '"20"', hashed=None), stored(tmp_path, "b", '"20"')
     assert "not measured in both" in compared(tmp_path, a, b).notes[0]
+
+
+def test_a_stored_job_without_any_result_exits_as_no_measurement_and_says_why(tmp_path: Path):
+    from rightsizer.cli import app
+
+    a, b = stored(tmp_path, "a", '"20"'), stored(tmp_path, "b", '"20"', fails="20")
+    comment = tmp_path / "comment.md"
+    given = ["--store", str(tmp_path / "store"), "--json", "-", "--markdown", str(comment)]
+    done = CliRunner().invoke(app, ["compare", a, b, *given])
+    assert done.exit_code == ExitCode.NO_VALID_MEASUREMENT
+    assert "B: exited-at-start: no" in done.stdout
+    assert "B: exited-at-start: no" in comment.read_text()
+
+
+def test_a_candidate_that_no_longer_starts_is_not_passed_over(tmp_path: Path):
+    a = stored(tmp_path, "a", '["20", "40"]')
+    b = stored(tmp_path, "b", '["20", "40"]', fails="40")
+    found = compared(tmp_path, a, b)
+    assert [pair.comparison.why for pair in found.pairs[1:]] == ["B: exited-at-start: no"]
+    assert found.exit_code is ExitCode.PARTIAL
+
+
+def test_a_candidate_of_one_job_alone_is_named(tmp_path: Path):
+    a, b = stored(tmp_path, "a", '["20", "21"]'), stored(tmp_path, "b", '["20", "40"]')
+    notes = compared(tmp_path, a, b).notes
+    assert notes[:2] == (
+        "only A has local.1cpu SPEED=21: not compared",
+        "only B has local.1cpu SPEED=40: not compared",
+    )

@@ -77,7 +77,8 @@ def ab(
         EnvironmentFault: as for `jobs.run`.
     """
     a, b = prepare(Path(job_a)), prepare(Path(job_b))
-    b = replace(b, spec=b.spec.model_copy(update={"payload": a.spec.payload}))
+    payload = b.spec.payload.model_copy(update={"seed": a.spec.payload.seed})
+    b = replace(b, spec=b.spec.model_copy(update={"payload": payload}))
     for prepared in (a, b):
         require_runnable(prepared.plan)
         require_cpus(workers, prepared.plan.fewest_generator_cpus)
@@ -85,7 +86,7 @@ def ab(
     with Store(Path(store) if store is not None else default_store()) as opened, ExitStack() as own:
         sides = []
         for prepared, file, which in ((a, job_a, 0), (b, job_b, 1)):
-            stored = create(opened, prepared, file)
+            stored = create(opened, prepared, file, is_side=True)
             own.enter_context(opened.own(stored.id))
             mine = frozenset(pair.both[which] for pair in match.pairs)
             sides.append(_Side(stored, prepared, mine))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
@@ -38,7 +39,8 @@ def compare(
 
     Raises:
         UsageError: no such job, or an unknown aspect.
-        InputError: the jobs differ in what makes them comparable, or have no candidate in common.
+        InputError: the jobs differ in what makes them comparable, or have no candidate in common,
+            or nothing was tried yet.
     """
     unknown = sorted(set(across) - set(ASPECTS))
     if unknown:
@@ -46,7 +48,8 @@ def compare(
     a, b = load(job_a, store=store), load(job_b, store=store)
     notes = _differences(a, b, across)
     moved = host_moved_ratio(a, b)
-    pairs = tuple(_pairs(a, b, moved)) if a.recommendations and b.recommendations else ()
+    pairs, alone = _pairs(a, b, moved)
+    notes += alone
     best = a.best or b.best
     basis: Basis = "closed" if best is None else best.basis
     if moved is None:
@@ -56,7 +59,7 @@ def compare(
         b,
         basis,
         is_paired=False,
-        pairs=pairs,
+        pairs=tuple(pairs),
         moved_ratio=moved,
         fail_on_regression_ratio=None
         if fail_on_regression_percent is None
@@ -128,36 +131,62 @@ _OF_ASPECT: dict[str, Callable[[Job], str]] = {
 }
 
 
-def _pairs(a: Job, b: Job, moved: float | None) -> list[Matched]:
-    together = _together(a.recommendations, b.recommendations)
+@dataclass(frozen=True)
+class _Measured:
+    """A candidate of a stored job: its row, or why there is none."""
+
+    instance_type: str
+    environment: Mapping[str, str]
+    row: Recommendation | None
+    why_not: str = ""
+
+    @property
+    def key(self) -> tuple[str, frozenset[tuple[str, str]]]:
+        """What its equal has too."""
+        return self.instance_type, frozenset(self.environment.items())
+
+
+def _measured(job: Job) -> list[_Measured]:
+    """All candidates: one that was rejected must not pass for one that nobody asked about."""
+    rows = [_Measured(row.instance_type, row.environment, row) for row in job.recommendations]
+    return rows + [
+        _Measured(x.instance_type, x.environment, None, f"{x.reason}: {x.detail}")
+        for x in job.rejected
+    ]
+
+
+def _pairs(a: Job, b: Job, moved: float | None) -> tuple[list[Matched], list[str]]:
+    """The candidates in pairs, and notes on those that have no partner."""
+    ours, theirs = _measured(a), _measured(b)
+    if len(ours) == len(theirs) == 1:
+        together, alone = [(ours[0], theirs[0])], []
+    else:
+        by_key = {one.key: one for one in theirs}
+        together = [(one, by_key[one.key]) for one in ours if one.key in by_key]
+        both = {one.key for one, _ in together}
+        alone = [(n, x) for n, of in (("A", ours), ("B", theirs)) for x in of if x.key not in both]
     if not together:
         raise InputError(
             f"{a.id} and {b.id} have no candidate in common",
             "they are matched by instance type and environment",
             "compare jobs of one candidate each, or with the same ones",
         )
-    return [
-        Matched(
-            (one.instance_type, other.instance_type),
-            (one.environment, other.environment),
-            (one.max_invocations_per_min, other.max_invocations_per_min),
-            _comparison(one, other, moved, len(together)),
-        )
-        for one, other in together
-    ]
+    notes = [f"only {name} has {_label(one)}: not compared" for name, one in alone]
+    return [_matched(one, other, moved, len(together)) for one, other in together], notes
 
 
-def _together(
-    a: Sequence[Recommendation], b: Sequence[Recommendation]
-) -> list[tuple[Recommendation, Recommendation]]:
-    if len(a) == len(b) == 1:
-        return [(a[0], b[0])]
+def _label(one: _Measured) -> str:
+    variables = " ".join(f"{key}={value}" for key, value in one.environment.items())
+    return f"{one.instance_type} {variables}".strip()
 
-    def key(row: Recommendation) -> tuple[str, frozenset[tuple[str, str]]]:
-        return row.instance_type, frozenset(row.environment.items())
 
-    theirs = {key(row): row for row in b}
-    return [(row, theirs[key(row)]) for row in a if key(row) in theirs]
+def _matched(a: _Measured, b: _Measured, moved: float | None, comparisons: int) -> Matched:
+    types, environments = (a.instance_type, b.instance_type), (a.environment, b.environment)
+    if a.row is None or b.row is None:
+        why = "; ".join(f"{n}: {x.why_not}" for n, x in (("A", a), ("B", b)) if x.row is None)
+        return Matched(types, environments, None, inconclusive(why))
+    maxima = a.row.max_invocations_per_min, b.row.max_invocations_per_min
+    return Matched(types, environments, maxima, _comparison(a.row, b.row, moved, comparisons))
 
 
 def _comparison(

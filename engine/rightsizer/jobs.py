@@ -12,7 +12,7 @@ from typing import Any
 
 from rightsizer import events
 from rightsizer.archives import MODEL_LIMITS, extract
-from rightsizer.errors import InputError, RightsizerError
+from rightsizer.errors import InputError, RightsizerError, UsageError
 from rightsizer.hosts.affinity import kept_to
 from rightsizer.hosts.base import Calibration, Host, Launch
 from rightsizer.hosts.docker.host import DockerHost
@@ -113,8 +113,11 @@ def run(
             return _run_owned(opened, stored, prepared, on_event, switch, outside)
 
 
-def create(store: Store, prepared: Prepared, job_file: str | Path) -> StoredJob:
-    """A new job in the store, with what `resume` and reports need of its making."""
+def create(
+    store: Store, prepared: Prepared, job_file: str | Path, *, is_side: bool = False
+) -> StoredJob:
+    """A new job in the store, with what `resume` and reports need of its making; `is_side`: of an
+    A/B comparison."""
     inputs = {
         "job_file": str(Path(job_file).absolute()),
         "base_dir": str(prepared.base_dir),
@@ -122,6 +125,7 @@ def create(store: Store, prepared: Prepared, job_file: str | Path) -> StoredJob:
         "prices": _prices(prepared),
         "versions": made_with(),
         "machine": made_on(prepared.machine),
+        "is_side": is_side,
         "choice": None if prepared.choice is None else asdict(prepared.choice),
     }
     spec = prepared.spec.model_dump(mode="json")
@@ -141,12 +145,17 @@ def resume(
     """Finish a stored job: keeps succeeded and failed trials, runs the others again.
 
     Raises:
-        UsageError: no such job, or more workers than the generator has CPUs.
+        UsageError: no such job, a side of an A/B comparison, or more workers than the generator has
+            CPUs.
         InputError: a file the job was started with has changed.
         EnvironmentFault: as for `run`; StoreError where another engine runs it.
     """
     with Store(Path(store) if store is not None else default_store()) as opened:
         stored = opened.find(job)
+        if stored.inputs.get("is_side"):
+            why = "its trials are worth what they are beside the other job's"
+            what = f"{stored.id} is one side of an A/B comparison"
+            raise UsageError(what, why, "run `rightsizer ab` again")
         opened.require_writable()
         base_dir = Path(stored.inputs["base_dir"])
         with opened.own(stored.id):

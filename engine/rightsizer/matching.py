@@ -71,6 +71,8 @@ def _require_alike(a: Asked, b: Asked) -> None:
         for name in SERVER_ALIKE
         if getattr(a.spec.server, name) != getattr(b.spec.server, name)
     ]
+    if a.spec.payload.content_type != b.spec.payload.content_type:
+        named.append("payload.content_type")
     for name in ("payload", "hosts", "prices"):
         if a.digests.get(name) != b.digests.get(name):
             named.append(f"the content of {name}")

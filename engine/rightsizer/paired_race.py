@@ -1,26 +1,33 @@
 """Two jobs against each other: matched candidates in paired finals, as many as fixed before. Pure.
 
 Each candidate is scouted once; then both of a pair meet in blocks of finals, on fresh starts that
-share arrivals and payloads, in random order. Nobody looks before the end: so many blocks are run,
-and Student's t on their log ratios has the error that it claims.
+share arrivals and payloads, in random order, at one rate: the lower of their maxima as they are
+known. What was measured is read by one latency curve for both. So two equal sides are exchangeable
+in every block, and no error of a scout leans the same way in all of them. Nobody looks before the
+end: so many blocks are run, and Student's t on their log ratios has the error that it claims.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 import numpy as np
 
+from rightsizer.analysis.paired import log_maximum
 from rightsizer.comparing import Comparison, inconclusive, paired
 from rightsizer.plan import PlannedTrial
 from rightsizer.racing import Race
 from rightsizer.spec import LimitSpec
-from rightsizer.standing import Standing, standing_of
+from rightsizer.standing import Entrant, Standing, curve_of, standing_of
 from rightsizer.trials import TrialRecord
 
 PriceOf = Callable[[str], float | None]
+
+FAR_APART_RATIO = 1.5
+"""Of maxima: beyond it each side has a rate of its own."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +67,12 @@ class PairedRace:
         number = 1 + max((record.block for record in finals), default=0)
         if number > self.starts:
             return []
-        # Each block is planned from the scouts alone: what it shows must not move the next one.
-        told = [record for record in records.values() if record.stage == "scout"]
         trials: list[PlannedTrial] = []
         for pair in self.pairs:
-            standing = _standing(told, pair, self.race.spec.limit)
+            standing = _standing(list(records.values()), pair, self.race.spec.limit)
             if standing is not None:
-                trials += self.race.block(number, pair.both, standing)
+                block = self.race.block(number, pair.both, standing)
+                trials += block if _is_far_apart(standing, pair) else _alike(block)
         each_s = fmean([final.wall_s for final in finals]) if finals else 0.0
         return trials if len(trials) * each_s <= left_s else []
 
@@ -95,18 +101,53 @@ def figures_of(
     if standing is None:
         return PairFigures(inconclusive(_why_none(records, pair)))
     a, b = (standing.entrants[key] for key in pair.both)
-    blocks = sorted(set(a.log_maxima) & set(b.log_maxima))
+    maxima = _log_maxima(a, b, limit)
+    blocks = sorted(maxima)
     prices = [per_hour_usd(entrant.scout.candidate.instance_type) for entrant in (a, b)]
     of_prices = 0.0
     if prices[0] and prices[1]:
         of_prices = float(np.log(prices[1] / prices[0]))
-    logs = [of_prices + a.log_maxima[block] - b.log_maxima[block] for block in blocks]
+    logs = [of_prices + maxima[block][0] - maxima[block][1] for block in blocks]
     found = paired(logs, comparisons)
     if not blocks:
         return PairFigures(found)
-    means = [fmean(entrant.log_maxima[block] for block in blocks) for entrant in (a, b)]
+    means = [fmean(maxima[block][side] for block in blocks) for side in (0, 1)]
     first, second = np.exp(means).tolist()
     return PairFigures(found, (first, second))
+
+
+def _is_far_apart(standing: Standing, pair: Pair) -> bool:
+    """Whether finals showed that at one rate the faster would tell nothing of its maximum."""
+    finals = [standing.entrants[key].finals for key in pair.both]
+    a, b = (standing.mean_log_maximum[key] for key in pair.both)
+    return all(finals) and abs(a - b) > math.log(FAR_APART_RATIO)
+
+
+def _alike(block: Sequence[PlannedTrial]) -> list[PlannedTrial]:
+    """The same steps for both: of the lower rate, or of more users. Searches stay as they are."""
+    given = [trial.steps for trial in block if trial.steps]
+    if len(given) < len(block):
+        return list(block)
+    steps = min(given, key=lambda steps: steps[-1].rate_per_s or -(steps[-1].users or 0))
+    return [replace(trial, steps=steps) for trial in block]
+
+
+def _log_maxima(a: Entrant, b: Entrant, limit: LimitSpec) -> dict[int, tuple[float, float]]:
+    """By block, A's and B's log maximum: by the mean of both curves, where there are two."""
+    blocks = set(a.log_maxima) & set(b.log_maxima)
+    curves = [curve_of(entrant.scout, limit) for entrant in (a, b)]
+    if not (a.is_queue and b.is_queue and all(curves)):
+        return {block: (a.log_maxima[block], b.log_maxima[block]) for block in blocks}
+    found = {}
+    for block in blocks:
+        finals = [f for entrant in (a, b) for f in entrant.finals if f.block == block]
+        one, other = (
+            [log_maximum(final.steps, "open", limit, curve) for curve in curves] for final in finals
+        )
+        told = [value for value in (*one, *other) if value is not None]
+        if len(told) == len(one) + len(other):
+            found[block] = fmean(told[: len(one)]), fmean(told[len(one) :])
+    return found
 
 
 def _standing(records: Sequence[TrialRecord], pair: Pair, limit: LimitSpec) -> Standing | None:

@@ -208,7 +208,8 @@ def _is_sound(trial: TrialRecord) -> bool:
     return trial.state in (TrialState.SUCCEEDED, TrialState.STOPPED)
 
 
-def _curve(scout: TrialRecord, limit: LimitSpec) -> LatencyCurve | None:
+def curve_of(scout: TrialRecord, limit: LimitSpec) -> LatencyCurve | None:
+    """How its latency rises with the rate, by the scout's closed probe; None: not known."""
     probe = probed(scout.steps)
     if probe is None or limit.latency_ms is None:
         return None
@@ -223,7 +224,7 @@ def _is_queue(scout: TrialRecord, limit: LimitSpec) -> bool:
         return False
     if {doubt.code for doubt in figures.doubts} & NO_QUEUE:
         return False
-    return figures.basis == "closed" or _curve(scout, limit) is not None
+    return figures.basis == "closed" or curve_of(scout, limit) is not None
 
 
 def _observed(trial: TrialRecord, scout: TrialRecord, limit: LimitSpec) -> float | None:
@@ -233,7 +234,7 @@ def _observed(trial: TrialRecord, scout: TrialRecord, limit: LimitSpec) -> float
         return None
     if _is_queue(scout, limit):
         basis = scout.figures.basis
-        curve = _curve(scout, limit) if basis == "open" else None
+        curve = curve_of(scout, limit) if basis == "open" else None
         return log_maximum(trial.steps, basis, limit, curve)
     figures = trial.figures
     if figures is None or not figures.max_invocations_per_min:

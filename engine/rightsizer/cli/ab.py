@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +17,12 @@ from rightsizer.cli.options import (
     VerboseOption,
     WorkersOption,
 )
-from rightsizer.cli.output import print_comparison, require_writable
+from rightsizer.cli.output import print_comparison, require_writable, write_file
+
+if TYPE_CHECKING:
+    from rightsizer.compared import Compared
+    from rightsizer.events import Event
+    from rightsizer.stop_switch import StopSwitch
 
 
 def ab(
@@ -33,8 +39,9 @@ def ab(
     from rightsizer import ab_run
 
     require_writable(markdown)
-    measure(
-        lambda on_event, switch: ab_run.ab(
+
+    def start(on_event: Callable[[Event], None], switch: StopSwitch) -> Compared:
+        found = ab_run.ab(
             job_a,
             job_b,
             fail_on_regression_percent=fail_on_regression,
@@ -42,7 +49,9 @@ def ab(
             workers=workers,
             on_event=on_event,
             switch=switch,
-        ),
-        json,
-        lambda found: print_comparison(found, markdown),
-    )
+        )
+        if markdown is not None:
+            write_file(found.markdown().encode(), markdown)
+        return found
+
+    measure(start, json, print_comparison)

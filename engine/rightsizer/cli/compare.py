@@ -14,7 +14,7 @@ from rightsizer.cli.options import (
     StoreOption,
     VerboseOption,
 )
-from rightsizer.cli.output import print_comparison, write_json
+from rightsizer.cli.output import print_comparison, write_file, write_json
 
 
 def compare(
@@ -46,6 +46,8 @@ def compare(
     )
     if json is not None:
         write_json(found.document(), json)
+    if markdown is not None:
+        write_file(found.markdown().encode(), markdown)
     if json != "-":
-        print_comparison(found, markdown)
+        print_comparison(found)
     raise typer.Exit(found.exit_code)

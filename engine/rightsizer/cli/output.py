@@ -94,10 +94,8 @@ def print_result(job: Job) -> None:
     print(closing_sentence(job, width))
 
 
-def print_comparison(found: Compared, markdown: str | None) -> None:
-    """The table and the answer; `markdown` is a file that gets them too."""
+def print_comparison(found: Compared) -> None:
+    """The table and the answer."""
     from rightsizer.report.comparison import comparison_text
 
     print(comparison_text(found))
-    if markdown is not None:
-        write_file(found.markdown().encode(), markdown)
