@@ -56,8 +56,9 @@ def test_equal_sides_are_called_different_in_one_of_twenty_at_most():
     [
         (0.10, 0.06, "worse"),
         (0.10, 0.20, "inconclusive"),
+        (0.10, 0.095, "inconclusive"),
         (-0.10, 0.20, "inconclusive"),
-        (0.0, 0.01, "same"),
+        (0.0, 0.004, "same"),
         (0.0, 0.06, "inconclusive"),
         (0.10, None, "worse"),
     ],
@@ -67,11 +68,13 @@ def test_a_host_that_moved_more_than_the_difference_decides_nothing(difference, 
     assert found.verdict == verdict
     if verdict == "inconclusive":
         assert found.why == f"host moved {moved:.0%}"
+        assert found.ratio_ci[1] > math.exp(difference) * (1 + moved)
 
 
 def test_a_regression_is_one_only_beyond_what_is_allowed_with_confidence():
     worse = paired([0.10, 0.101, 0.102, 0.10, 0.101, 0.102])
     assert is_regression(worse, 0.05)
+    assert is_regression(paired([0.014, 0.0141, 0.0142, 0.0139, 0.014, 0.014]), 0.01)
     assert not is_regression(worse, 0.15)
     assert not is_regression(paired([0.3, -0.1, 0.2, 0.0, 0.3, 0.1]), 0.0)
     assert not is_regression(inconclusive("nothing"), 0.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 from rightsizer import events
 from rightsizer.analysis.trial import basis_of
 from rightsizer.compared import Compared, Matched
-from rightsizer.errors import EnvironmentFault, RightsizerError
+from rightsizer.errors import RightsizerError
 from rightsizer.hosts.affinity import kept_to
 from rightsizer.hosts.lease import lease
 from rightsizer.housekeeping import interrupt_orphans
@@ -164,7 +164,6 @@ def _measure(
             context_of(store, side.stored, side.prepared, outside, switch, say, model_dir)
         )
     first, second = contexts
-    require_same_hosts(first, second)
 
     def of(candidate_id: str) -> JobContext:
         return first if candidate_id in sides[0].candidates else second
@@ -172,7 +171,8 @@ def _measure(
     def of_trial(trial: PlannedTrial, together: JobContext) -> JobContext:
         own = of(trial.candidate.id)
         # Saving and stopping are those of both.
-        return replace(own, parts=replace(together.parts, launch=own.parts.launch))
+        parts = replace(together.parts, launch=own.parts.launch, hosts=own.parts.hosts)
+        return replace(own, parts=parts)
 
     def save(record: TrialRecord) -> None:
         of(record.candidate.id).parts.save(record)
@@ -182,27 +182,16 @@ def _measure(
     Runner(together, PairedRace(race, match.pairs, match.starts), deadline_s, of_trial).run({})
 
 
-def require_same_hosts(a: JobContext, b: JobContext) -> None:
-    """Refuse jobs that would run on different hosts.
-
-    Raises:
-        EnvironmentFault: naming them.
-    """
-    names = [sorted({trial.host.name for trial in context.plan.trials}) for context in (a, b)]
-    if names[0] != names[1]:
-        what = f"A would run on {', '.join(names[0])} and B on {', '.join(names[1])}"
-        raise EnvironmentFault(what, "only one host compares", "give a hosts file with one host")
-
-
 def _to_both(store: Store, ids: Sequence[str], on_event: OnEvent | None) -> OnEvent:
     """Events to the caller once, and to both jobs for other readers."""
-    stored: list[Callable[[events.Event], None]] = [speaker(store, one, None) for one in ids]
+    stored = {one: speaker(store, one, None) for one in ids}
 
     def say(event: events.Event) -> None:
         if on_event is not None:
             on_event(event)
-        for keep in stored:
-            keep(event)
+        for one, keep in stored.items():
+            if not isinstance(event, events.JobStarted | events.JobEnded) or event.job_id == one:
+                keep(event)
 
     return say
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import Literal
 
@@ -75,18 +75,15 @@ def apart(a: Side, b: Side, moved_ratio: float | None, comparisons: int = 1) -> 
     """
     variance = a.log_variance + b.log_variance
     starts = min(a.starts, b.starts)
-    found = _judged(b.log_cost - a.log_cost, math.sqrt(variance), MANY, comparisons, starts)
-    if moved_ratio is None or found.verdict == "inconclusive" or found.ratio is None:
+    mean, error = b.log_cost - a.log_cost, math.sqrt(variance)
+    found = _judged(mean, error, MANY, comparisons, starts)
+    if moved_ratio is None:
         return found
-    difference = INDIFFERENCE_RATIO
-    if found.verdict != "same":
-        difference = abs(found.ratio - 1)
-    if moved_ratio < difference:
-        return found
-    why = f"host moved {moved_ratio:.0%}"
-    return Comparison(
-        "inconclusive", found.ratio, found.ratio_ci, found.detectable_ratio, starts, why
-    )
+    # All of the movement may be in the difference: the interval has to hold that too.
+    moved = _judged(mean, error, MANY, comparisons, starts, math.log1p(moved_ratio))
+    if moved.verdict == "inconclusive" and found.verdict != "inconclusive":
+        return replace(moved, why=f"host moved {moved_ratio:.0%}")
+    return moved
 
 
 def inconclusive(why: str, starts: int = 0) -> Comparison:
@@ -100,17 +97,21 @@ def is_regression(comparison: Comparison, ratio: float) -> bool:
     What is not known is none: an inconclusive comparison does not fail a build.
     """
     low = None if comparison.ratio_ci is None else comparison.ratio_ci[0]
-    return comparison.verdict == "worse" and low is not None and low > 1 + ratio
+    return comparison.verdict != "inconclusive" and low is not None and low > 1 + ratio
 
 
-def _judged(mean: float, error: float, freedom: int, comparisons: int, starts: int) -> Comparison:
+def _judged(
+    mean: float, error: float, freedom: int, comparisons: int, starts: int, slack: float = 0.0
+) -> Comparison:
+    """`slack` is what both ends of the interval are moved outward by, on the log scale."""
     t = t_quantile(freedom, 1 - (1 - CONFIDENCE) / max(1, comparisons))
-    low, high = math.exp(mean - t * error), math.exp(mean + t * error)
+    half = t * error + slack
+    low, high = math.exp(mean - half), math.exp(mean + half)
     verdict = _verdict(low, high)
     why = ""
     if verdict == "inconclusive":
         why = "the interval holds both no difference and one that matters"
-    detectable = math.exp((t + POWER_Z) * error)
+    detectable = math.exp((t + POWER_Z) * error + slack)
     return Comparison(verdict, math.exp(mean), (low, high), detectable, starts, why)
 
 

@@ -69,26 +69,24 @@ def compare(
 
 
 def host_moved_ratio(a: Job, b: Job) -> float | None:
-    """By how much the slower of processor and memory differs between the jobs' calibrations."""
-    speeds: list[Callable[[Job], list[float]]] = [
-        lambda job: [
-            t.measurement.calibration.hashed_bytes_per_s
-            for t in job.trials
-            if t.measurement.calibration is not None
-        ],
-        lambda job: [
-            t.measurement.calibration.copied_bytes_per_s
-            for t in job.trials
-            if t.measurement.calibration is not None
-        ],
-    ]
+    """By how much processor or memory of a host differ between the jobs' calibrations, at the most.
+
+    None where no host was calibrated in both.
+    """
     moved = []
-    for speed in speeds:
-        ours, theirs = speed(a), speed(b)
-        if not ours or not theirs:
-            return None
-        moved.append(math.exp(abs(math.log(median(theirs) / median(ours)))) - 1)
-    return max(moved)
+    for host in {trial.host for trial in a.trials}:
+        for speeds in zip(_speeds(a, host), _speeds(b, host), strict=True):
+            if all(speeds):
+                ours, theirs = map(median, speeds)
+                moved.append(math.exp(abs(math.log(theirs / ours))) - 1)
+    return max(moved, default=None)
+
+
+def _speeds(job: Job, host: str) -> tuple[list[float], list[float]]:
+    """What the host's processor, and its memory, did before each trial."""
+    found = [t.measurement.calibration for t in job.trials if t.host == host]
+    told = [calibration for calibration in found if calibration is not None]
+    return [c.hashed_bytes_per_s for c in told], [c.copied_bytes_per_s for c in told]
 
 
 def _differences(a: Job, b: Job, across: Collection[str]) -> list[str]:
@@ -112,9 +110,11 @@ def _differences(a: Job, b: Job, across: Collection[str]) -> list[str]:
 
 
 def _basis(job: Job) -> str:
-    limit = job.spec.get("limit", {})
-    target = f"{limit.get('percentile')} {limit.get('latency_ms')} ms"
-    return f"{job.spec['traffic']['type']} traffic, {target}"
+    limit = job.spec["limit"]
+    latency = f"{limit['percentile']} {limit['latency_ms']} ms" if limit["latency_ms"] else "none"
+    return (
+        f"{job.spec['traffic']['type']} traffic, limit {latency}, errors {limit['max_error_ratio']}"
+    )
 
 
 def _host(job: Job) -> str:
@@ -137,20 +137,21 @@ class _Measured:
 
     instance_type: str
     environment: Mapping[str, str]
+    own_server: tuple[str, ...] | None
     row: Recommendation | None
     why_not: str = ""
 
     @property
-    def key(self) -> tuple[str, frozenset[tuple[str, str]]]:
+    def key(self) -> tuple[object, ...]:
         """What its equal has too."""
-        return self.instance_type, frozenset(self.environment.items())
+        return self.instance_type, frozenset(self.environment.items()), self.own_server
 
 
 def _measured(job: Job) -> list[_Measured]:
     """All candidates: one that was rejected must not pass for one that nobody asked about."""
-    rows = [_Measured(row.instance_type, row.environment, row) for row in job.recommendations]
+    rows = [_Measured(x.instance_type, x.environment, x.command, x) for x in job.recommendations]
     return rows + [
-        _Measured(x.instance_type, x.environment, None, f"{x.reason}: {x.detail}")
+        _Measured(x.instance_type, x.environment, x.command, None, f"{x.reason}: {x.detail}")
         for x in job.rejected
     ]
 
@@ -192,12 +193,16 @@ def _matched(a: _Measured, b: _Measured, moved: float | None, comparisons: int) 
 def _comparison(
     a: Recommendation, b: Recommendation, moved: float | None, comparisons: int
 ) -> Comparison:
+    if a.basis != b.basis:
+        return inconclusive(f"one maximum is {a.basis}, the other {b.basis}")
     if "at_least" in (a.max_kind, b.max_kind):
         return inconclusive("a maximum is a lower bound only")
     variances = log_variance(a), log_variance(b)
     if variances[0] is None or variances[1] is None:
         return inconclusive("a maximum has no interval")
     priced = bool(a.price_per_hour_usd and b.price_per_hour_usd)
+    if not priced and a.instance_type != b.instance_type:
+        return inconclusive(f"{a.instance_type} and {b.instance_type} do not both have a price")
     sides = [
         Side(_log_cost(row, priced), variance, row.starts)
         for row, variance in ((a, variances[0]), (b, variances[1]))

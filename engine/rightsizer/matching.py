@@ -44,7 +44,7 @@ def matched(a: Asked, b: Asked) -> Match:
     """
     _require_alike(a, b)
     trials_a, trials_b = (_of_side(asked.plan.trials, side) for asked, side in ((a, "A"), (b, "B")))
-    together = _together(trials_a, trials_b)
+    together = [_on_one_host(*pair) for pair in _together(trials_a, trials_b)]
     pairs = tuple(Pair(one.candidate.id, other.candidate.id) for one, other in together)
     starts = min(USUAL_STARTS, *(x.spec.limits.max_trials // len(pairs) - 1 for x in (a, b)))
     if starts < FEWEST_STARTS:
@@ -90,15 +90,14 @@ def _require_alike(a: Asked, b: Asked) -> None:
 
 
 def _of_side(trials: Sequence[PlannedTrial], side: str) -> list[PlannedTrial]:
-    """The trials on their first host, under ids of the side's own: both jobs may have the very
-    same candidates."""
+    """The trials under ids of the side's own: both jobs may have the very same candidates."""
 
     def own(trial: PlannedTrial) -> PlannedTrial:
         return replace(
             trial,
             id=hash_of([side, trial.id]),
             candidate=replace(trial.candidate, id=hash_of([side, trial.candidate.id])),
-            elsewhere=(),
+            elsewhere=tuple(own(option) for option in trial.elsewhere),
         )
 
     return [own(trial) for trial in trials]
@@ -123,6 +122,21 @@ def _together(
     return [(trial, by_name_b[name]) for name, trial in by_name_a.items()]
 
 
+def _on_one_host(a: PlannedTrial, b: PlannedTrial) -> tuple[PlannedTrial, PlannedTrial]:
+    """Both on the first host that can run the two."""
+    theirs = {option.host.name: option for option in b.options}
+    for option in a.options:
+        if option.host.name in theirs:
+            other = theirs[option.host.name]
+            return replace(option, elsewhere=()), replace(other, elsewhere=())
+    raise InputError(
+        f"no host can run both {a.candidate.label} and {b.candidate.label}",
+        "only one host compares",
+        "give a hosts file with one that can",
+    )
+
+
 def _name(candidate: Candidate) -> str:
     variables = " ".join(f"{k}={v}" for k, v in sorted(candidate.environment.items()))
-    return f"{candidate.instance_type} {variables}".strip()
+    own = " ".join(candidate.own_server or ())
+    return f"{candidate.instance_type} {variables} {own}".strip()

@@ -68,13 +68,21 @@ class PairedRace:
         if number > self.starts:
             return []
         trials: list[PlannedTrial] = []
-        for pair in self.pairs:
+        for place, pair in enumerate(self.pairs):
             standing = _standing(list(records.values()), pair, self.race.spec.limit)
             if standing is not None:
-                block = self.race.block(number, pair.both, standing)
+                block = self._in_turn(self.race.block(number, pair.both, standing), place, number)
                 trials += block if _is_far_apart(standing, pair) else _alike(block)
         each_s = fmean([final.wall_s for final in finals]) if finals else 0.0
         return trials if len(trials) * each_s <= left_s else []
+
+    def _in_turn(
+        self, block: Sequence[PlannedTrial], place: int, number: int
+    ) -> list[PlannedTrial]:
+        """A first or B first, by turns from one drawn by chance: a drift favours neither."""
+        random = np.random.default_rng([self.race.spec.payload.seed, place])
+        first = (int(random.integers(2)) + number) % 2
+        return sorted(block, key=lambda t: (t.candidate.id == self.pairs[place].a) == bool(first))
 
     def why_not(self, trial: PlannedTrial, records: Mapping[str, TrialRecord]) -> str:
         """Nothing is learned from one trial for another."""
@@ -103,7 +111,10 @@ def figures_of(
     a, b = (standing.entrants[key] for key in pair.both)
     maxima = _log_maxima(a, b, limit)
     blocks = sorted(maxima)
-    prices = [per_hour_usd(entrant.scout.candidate.instance_type) for entrant in (a, b)]
+    types = [entrant.scout.candidate.instance_type for entrant in (a, b)]
+    prices = [per_hour_usd(name) for name in types]
+    if types[0] != types[1] and not all(prices):
+        return PairFigures(inconclusive(f"{types[0]} and {types[1]} do not both have a price"))
     of_prices = 0.0
     if prices[0] and prices[1]:
         of_prices = float(np.log(prices[1] / prices[0]))

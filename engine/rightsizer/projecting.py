@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 
 from rightsizer.analysis import doubts
 from rightsizer.analysis.figures import Basis, Interval, StepFigures, TrialFigures
@@ -85,12 +86,15 @@ def _open(
 def _closed(
     figures: TrialFigures, steps: Sequence[StepFigures], limit: LimitSpec
 ) -> TrialFigures | NotCovered:
-    latencies = {step.label: _latency_ms(step, limit.percentile) or 0.0 for step in steps}
+    levels = [_level(steps, users) for users in sorted({step.users or 0 for step in steps})]
+    latencies = {
+        step.users: median([_latency_ms(one, limit.percentile) or 0.0 for one in of_level])
+        for step, of_level in levels
+    }
     limit_ms = limit.latency_ms or 0.0
-    within = [step for step in steps if latencies[step.label] <= limit_ms]
-    by_users = sorted(steps, key=lambda step: step.users or 0)
-    flat = is_flat([step.achieved_per_s for step in by_users])
-    if not within or (len(within) == len(steps) and not flat):
+    within = [step for step, _ in levels if latencies[step.users] <= limit_ms]
+    flat = is_flat([step.achieved_per_s for step, _ in levels])
+    if not within or (len(within) == len(levels) and not flat):
         low, high = math.log(min(latencies.values())), math.log(max(latencies.values()))
         return _outside(low, high, "closed", limit)
     best = max(within, key=lambda step: step.achieved_per_s)
@@ -98,11 +102,18 @@ def _closed(
     return replace(
         projected,
         max_invocations_per_min_ci=_per_min(best.achieved_per_s_ci),
-        model_latency_ms=latencies[best.label],
+        model_latency_ms=latencies[best.users],
         cpu_utilization_percent=best.cpu_utilization_percent,
         memory_utilization_percent=best.memory_utilization_percent,
         accelerator_utilization_percent=best.accelerator_utilization_percent,
     )
+
+
+def _level(steps: Sequence[StepFigures], users: int) -> tuple[StepFigures, Sequence[StepFigures]]:
+    """The step of middling throughput among those with so many users, and all of these: starts of
+    one level are one point."""
+    of_level = sorted((s for s in steps if (s.users or 0) == users), key=lambda s: s.achieved_per_s)
+    return of_level[(len(of_level) - 1) // 2], of_level
 
 
 def _projected(

@@ -83,14 +83,18 @@ class Race:
         return self._unfinished(records) or self._further(records, left_s)
 
     def why_not(self, trial: PlannedTrial, records: Mapping[str, TrialRecord]) -> str:
-        """Why a scout need not be started: a value of its environment that never works; or ""."""
+        """Why a scout need not be started: a swept value that never works on its type; or ""."""
         if trial.stage == "final":
             return ""
+        kind = trial.candidate.instance_type
         for name, value in trial.candidate.environment.items():
+            if not self._is_swept(name, kind):
+                continue
             alike = [
                 record
                 for record in records.values()
                 if record.candidate.environment.get(name) == value
+                and record.candidate.instance_type == kind
                 and record.state is not TrialState.RUNNING
             ]
             failed = [record for record in alike if record.reason in INFEASIBLE]
@@ -100,6 +104,13 @@ class Race:
                 assert reason is not None
                 return f"{len(failed)} candidates with {name}={value} ended with {reason.value}"
         return ""
+
+    def _is_swept(self, name: str, instance_type: str) -> bool:
+        """Whether the plan has several values of it on that type: one that is fixed is no cause."""
+        alike = [
+            t.candidate for t in self.plan.trials if t.candidate.instance_type == instance_type
+        ]
+        return len({candidate.environment.get(name) for candidate in alike}) > 1
 
     # -- scouts --------------------------------------------------------------------------------
 

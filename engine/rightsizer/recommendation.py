@@ -203,6 +203,7 @@ def _raced(rows: Sequence[Recommendation], standing: Standing) -> list[Recommend
     """The rows with what the race says of them, those it compared first."""
     found = []
     claimed: set[str] = set()
+    is_alone = len(standing.entrants) + len(standing.unreliable) < 2
     for row in rows:  # of the types that a trial stands for the cheapest comes first
         entrant = standing.entrants.get(row.candidate_id)
         if entrant is None:
@@ -210,6 +211,9 @@ def _raced(rows: Sequence[Recommendation], standing: Standing) -> list[Recommend
             continue
         first = row.candidate_id not in claimed
         claimed.add(row.candidate_id)
+        if is_alone:
+            found.append(replace(row, starts=1 + len(entrant.finals)))
+            continue
         found.append(
             replace(
                 row,

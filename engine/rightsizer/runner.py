@@ -115,7 +115,11 @@ class Runner:
     def _ask(self) -> None:
         """Take in the policy's next trials; one that this run has had is not run again."""
         left_s = self._deadline_s - time.monotonic()
-        for trial in self._policy.next_trials(self._records, left_s):
+        records = {
+            key: _given_up(record) if key in self._asked else record
+            for key, record in self._records.items()
+        }
+        for trial in self._policy.next_trials(records, left_s):
             if trial.id in self._asked:
                 continue
             self._asked.add(trial.id)
@@ -242,6 +246,13 @@ class Runner:
                         detail=refusal.why,
                     )
                 )
+
+
+def _given_up(record: TrialRecord) -> TrialRecord:
+    """As the policy sees it when nothing runs: what was lost for good in this run has failed."""
+    if record.state is not TrialState.INTERRUPTED:
+        return record
+    return replace(record, state=TrialState.FAILED)
 
 
 def _unmeasured(waiting: _Waiting, state: TrialState, reason: Reason, detail: str) -> TrialRecord:

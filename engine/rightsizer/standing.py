@@ -115,7 +115,7 @@ def standing_of(
     limit: LimitSpec,
     target: TargetSpec | None,
 ) -> Standing | None:
-    """How the candidates stand; None where there never were two to compare."""
+    """How the candidates stand; None where there never were two to compare, nor finals of one."""
     every = {entrant.candidate_id: entrant for entrant in _entrants(trials, limit)}
     entrants = {key: x for key, x in every.items() if not _is_unreliable(x)}
     unreliable = {key: x.failed[-1] for key, x in every.items() if _is_unreliable(x)}
@@ -124,7 +124,8 @@ def standing_of(
     }
     if any(price is not None for price in prices_usd.values()):
         entrants = {key: x for key, x in entrants.items() if prices_usd[key] is not None}
-    if not entrants or len(entrants) + len(unreliable) < 2:
+    compared = len(entrants) + len(unreliable) > 1
+    if not entrants or not (compared or any(entrant.finals for entrant in entrants.values())):
         return None
     ids = list(entrants)
     prices = np.log([prices_usd[key] or 1.0 for key in ids])

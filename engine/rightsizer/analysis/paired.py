@@ -31,8 +31,11 @@ def log_maximum(
         curve: the candidate's; needed where the basis is open.
     """
     if basis == "closed":
-        rates = [s.achieved_per_s for s in steps if s.verdict == "within-limits"]
-        return math.log(max(rates)) if rates and max(rates) > 0 else None
+        # With the most users, and the last such: before it comes a warm-up, which is no maximum.
+        last = max(reversed(steps), key=lambda step: step.users or 0, default=None)
+        if last is None or last.verdict != "within-limits" or last.achieved_per_s <= 0:
+            return None
+        return math.log(last.achieved_per_s)
     found = [
         _of_step(step, limit, curve)
         for step in steps

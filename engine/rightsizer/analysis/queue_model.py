@@ -80,7 +80,7 @@ class LatencyCurve:
     def rate_ratio(self, latency_ratio: float) -> float:
         """The rate, over the maximum, at which latency over the limit is that.
 
-        Interpolated on the logarithms; beyond either end by the slope there, as far as
+        Interpolated on the logarithms; above the last by the slope there, as far as
         `FARTHEST_RATIO`.
         """
         x, y = np.log(self.latency_ratios), np.log(self.rate_ratios)
