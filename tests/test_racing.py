@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from rightsizer.errors import ExitCode, Reason, TrialFailed
+from rightsizer.errors import ExitCode, Reason, TrialFailed, TrialInterrupted, TrialState
 from rightsizer.jobs import resume, run
 from rightsizer.loading import load
 from rightsizer.stop_switch import StopSwitch
@@ -141,6 +141,32 @@ def test_a_value_with_which_nothing_starts_is_given_up_after_two(tmp_path: Path)
     assert skipped.detail == "2 candidates with MODE=bad ended with exited-at-start"
     assert job.best.environment == {"MODE": "good", "SPEED": "20.0"}
     assert job.exit_code is ExitCode.PARTIAL
+
+
+def test_a_variable_that_is_fixed_makes_no_candidate_infeasible(tmp_path: Path):
+    text = RACE.replace("SPEED: [{values}]", 'SPEED: ["20.0", "40.0", "60.0"], MODE: fixed')
+
+    def outcome(launch):
+        if launch.environment["SPEED"] != "60.0":
+            return TrialFailed(Reason.EXITED_AT_START, "exit code 1")
+        return None
+
+    path = write_job(tmp_path, text.replace("{most}", "12"))
+    job = run(path, outside=fake_outside(outcome=outcome, behaviour=served))
+    assert job.best.environment["SPEED"] == "60.0"
+    assert Reason.INFEASIBLE not in {trial.reason for trial in job.trials}
+
+
+def test_a_scout_that_is_lost_for_good_leaves_the_others_their_finals(tmp_path: Path):
+    def outcome(launch):
+        if launch.environment["SPEED"] == "21.0":
+            return TrialInterrupted(Reason.ENGINE_LOST, "gone")
+        return None
+
+    job = race(tmp_path, 20.0, 21.0, 20.001, outcome=outcome)
+    assert len(finals_of(job, "20.0")) == len(finals_of(job, "20.001")) >= 6
+    [lost] = [t for t in job.trials if t.candidate.environment["SPEED"] == "21.0"]
+    assert lost.state is TrialState.INTERRUPTED
 
 
 def test_one_candidate_alone_has_nobody_to_race(tmp_path: Path):
