@@ -74,6 +74,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "matching",
         "ab_run",
         "runner",
+        "running",
         "crew",
         "knob_files",
         "preparation",

@@ -315,10 +315,10 @@ def test_a_candidate_refused_for_lack_of_cpus_is_measured_when_they_are_free(
     small = Machine(((0,),), 2, 8 << 30, "cpu", "x86_64")
     with monkeypatch.context() as scarce:
         scarce.setattr("rightsizer.preparation.this_machine", lambda: small)
-        scarce.setattr("rightsizer.jobs.kept_to", lambda cpus: nullcontext())
+        scarce.setattr("rightsizer.running.kept_to", lambda cpus: nullcontext())
         job = run(path, outside=fake_outside())
     assert [row.instance_type for row in job.rejected] == ["local.2cpu"]
-    monkeypatch.setattr("rightsizer.jobs.kept_to", lambda cpus: nullcontext())
+    monkeypatch.setattr("rightsizer.running.kept_to", lambda cpus: nullcontext())
     job = resume(job.id, outside=fake_outside())
     assert job.rejected == ()
     assert len(job.recommendations) == 3

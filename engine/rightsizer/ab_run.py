@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-import time
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rightsizer import events
 from rightsizer.analysis.trial import basis_of
 from rightsizer.compared import Compared, Matched
-from rightsizer.errors import RightsizerError
-from rightsizer.hosts.affinity import kept_to
-from rightsizer.hosts.lease import lease
-from rightsizer.housekeeping import interrupt_orphans
 from rightsizer.jobs import (
     OnEvent,
     Outside,
     context_of,
     create,
-    ending,
     real_outside,
     speaker,
     unpack_model,
@@ -33,6 +26,7 @@ from rightsizer.plan import PlannedTrial, require_runnable
 from rightsizer.preparation import Prepared, prepare
 from rightsizer.racing import Race
 from rightsizer.runner import Runner
+from rightsizer.running import running
 from rightsizer.stop_switch import StopSwitch
 from rightsizer.store import Store, StoredJob, default_store
 from rightsizer.traffic.driver import require_cpus
@@ -105,37 +99,13 @@ def _run(
     outside: Outside,
 ) -> None:
     """Lease what both need, run the trials, and say how both ended."""
-    begin_s = time.monotonic()
-    limit_s = sum(side.prepared.spec.limits.duration_s for side in sides)
-    plan, ids = match.plan, [side.stored.id for side in sides]
-    cpus, accelerators = (plan.cpus, plan.accelerators) if outside.leases else ((), ())
+    ids = [side.stored.id for side in sides]
     say = _to_both(store, ids, on_event)
-    with (
-        lease(sorted(cpus), f"ab {ids[0]} {ids[1]}", accelerators=sorted(accelerators)),
-        kept_to(sorted(plan.generator_cpus)),
-    ):
-        switch.watch(begin_s + limit_s, lambda: any(map(store.stop_requested, ids)))
-        for one in ids:
-            store.set_status(one, "running")
-        status, why, whole = "failed", "the engine failed", False
-        try:
-            _measure(store, sides, match, outside, switch, say, begin_s + limit_s)
-            status, why = ending(switch, limit_s)
-            whole = True
-        except RightsizerError as error:
-            why = str(error)
-            raise
-        except KeyboardInterrupt:
-            status, why = "stopped", "the job was stopped"
-            raise
-        finally:
-            for one in ids:
-                if not whole:
-                    with suppress(RightsizerError):  # the disk may be what failed
-                        interrupt_orphans(store, one)
-                shutil.rmtree(store.job_dir(one) / "model", ignore_errors=True)
-                store.set_status(one, status, cut_short=why)
-                say(events.JobEnded(one, status, time.monotonic() - begin_s))
+    limit_s = sum(side.prepared.spec.limits.duration_s for side in sides)
+    with running(
+        store, ids, match.plan, leases=outside.leases, limit_s=limit_s, switch=switch, say=say
+    ) as deadline_s:
+        _measure(store, sides, match, outside, switch, say, deadline_s)
 
 
 def _measure(

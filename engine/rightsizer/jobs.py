@@ -5,18 +5,15 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rightsizer import events
 from rightsizer.archives import MODEL_LIMITS, extract
-from rightsizer.errors import InputError, RightsizerError, UsageError
-from rightsizer.hosts.affinity import kept_to
+from rightsizer.errors import InputError, UsageError
 from rightsizer.hosts.base import Calibration, Host, Launch
 from rightsizer.hosts.docker.host import DockerHost
-from rightsizer.hosts.lease import lease
 from rightsizer.hosts.process import ProcessHost
 from rightsizer.hosts.yardstick import calibrate, length_s
 from rightsizer.housekeeping import interrupt_orphans
@@ -29,6 +26,7 @@ from rightsizer.protocols import ready_path
 from rightsizer.racing import policy_of
 from rightsizer.results import Job
 from rightsizer.runner import Runner
+from rightsizer.running import running
 from rightsizer.spec import JobSpec, SecretRef
 from rightsizer.stop_switch import StopSwitch
 from rightsizer.store import Store, StoredJob, default_store
@@ -178,46 +176,19 @@ def _run_owned(
 ) -> Job:
     """Lease the job's CPUs, run it, and say how it ended."""
     switch = switch or StopSwitch()
-    begin_s = time.monotonic()
+    say = speaker(store, stored.id, on_event)
     limit_s = prepared.spec.limits.duration_s
-    plan = prepared.plan
-    cpus, accelerators = (plan.cpus, plan.accelerators) if outside.leases else ((), ())
-    with (
-        lease(sorted(cpus), f"job {stored.id}", accelerators=sorted(accelerators)),
-        kept_to(sorted(plan.generator_cpus)),
-    ):
-        switch.watch(begin_s + limit_s, lambda: store.stop_requested(stored.id))
-        store.set_status(stored.id, "running")
-        say = speaker(store, stored.id, on_event)
-        status, why = "failed", "the engine failed"
-        whole = False
-        try:
-            _measure(store, stored, prepared, outside, switch, say, begin_s + limit_s)
-            status, why = ending(switch, limit_s)
-            whole = True
-        except RightsizerError as error:
-            why = str(error)
-            raise
-        except KeyboardInterrupt:
-            status, why = "stopped", "the job was stopped"
-            raise
-        finally:
-            if not whole:
-                with suppress(RightsizerError):  # the disk may be what failed
-                    interrupt_orphans(store, stored.id)
-            shutil.rmtree(store.job_dir(stored.id) / "model", ignore_errors=True)
-            store.set_status(stored.id, status, cut_short=why)
-            say(events.JobEnded(stored.id, status, time.monotonic() - begin_s))
+    with running(
+        store,
+        [stored.id],
+        prepared.plan,
+        leases=outside.leases,
+        limit_s=limit_s,
+        switch=switch,
+        say=say,
+    ) as deadline_s:
+        _measure(store, stored, prepared, outside, switch, say, deadline_s)
     return assemble(store, store.job(stored.id))
-
-
-def ending(switch: StopSwitch, limit_s: float) -> tuple[str, str]:
-    """(status, why it was cut short) of a job that has come to its end."""
-    if switch.pressed:
-        return "stopped", "the job was stopped"
-    if switch.out_of_time:
-        return "completed", f"the job reached limits.duration_s of {limit_s:g} s"
-    return "completed", ""
 
 
 def _measure(
