@@ -53,7 +53,7 @@ def job_file(tmp_path: Path, monkeypatch) -> Path:
     monkeypatch.setattr("rightsizer.preparation.this_machine", lambda: MACHINE)
     monkeypatch.setattr("rightsizer.preparation.leased_cpus", dict)
     monkeypatch.setattr("rightsizer.preparation.with_accelerators", lambda machine, _: machine)
-    monkeypatch.setattr("rightsizer.jobs.kept_to", lambda cpus: nullcontext())
+    monkeypatch.setattr("rightsizer.running.kept_to", lambda cpus: nullcontext())
     (tmp_path / "server.py").write_text("")
     (tmp_path / "knobs.yaml").write_text(KNOBS)
     return write_job(tmp_path, JOB)

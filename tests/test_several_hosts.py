@@ -38,7 +38,7 @@ Outcome = Callable[[Launch], TrialEnded | None]
 def _four_cpus(monkeypatch):
     machine = Machine(((0,), (1,), (2,), (3,)), 4, 8 << 30, "cpu", "x86_64")
     monkeypatch.setattr("rightsizer.preparation.this_machine", lambda: machine)
-    monkeypatch.setattr("rightsizer.jobs.kept_to", lambda cpus: nullcontext())
+    monkeypatch.setattr("rightsizer.running.kept_to", lambda cpus: nullcontext())
     monkeypatch.setattr("rightsizer.runner.ASK_EVERY_S", 0.01)
 
 
