@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -38,8 +37,8 @@ MORE_DEFINITIONS = (
 LIVE = ("pending", "running", "stopping")
 
 
-def job_html(job: Job, histories: Mapping[str, TrialHistory]) -> str:
-    """The page of a job. `histories`: of its trials over time, by trial id."""
+def job_html(job: Job, histories: Mapping[str, TrialHistory], written: str) -> str:
+    """The page of a job. `histories`: of its trials over time, by trial id; `written`: when."""
     environment = Environment(
         loader=PackageLoader("rightsizer.report.page", "templates"),
         autoescape=True,
@@ -55,7 +54,7 @@ def job_html(job: Job, histories: Mapping[str, TrialHistory]) -> str:
         style=Markup(style),
         style_hash=_digest(style),
         is_live=job.status in LIVE,
-        written=datetime.now(UTC).isoformat(timespec="seconds"),
+        written=written,
         finding=one_line(finding(job)),
         question=question(job),
         ranked=ranked_table(job),
