@@ -144,9 +144,12 @@ def test_types_that_trials_have_no_room_for_are_passed_over_with_a_reason():
 def test_more_types_than_the_usual_trials_are_no_fault_of_a_job_that_gave_none():
     cores = tuple((n,) for n in range(64))
     machine = replace(MACHINE, cores=cores, cpu_count=64, threads_per_core=1)
+    # Priced ones, so that no local type stands beside them.
+    catalog = load_catalog(machine.size)
+    kinds = [t.name for t in catalog.rows() if t.name.startswith("ml.")][:22]
     provides = tuple(
-        Provided.model_validate({"instance_type": f"big.{n}", "as": "native", "cpus": n})
-        for n in range(1, 23)
+        Provided.model_validate({"instance_type": name, "as": "stand-in", "cpus": n})
+        for n, name in enumerate(kinds, 1)
     )
     spec, choice = choose(host=HostSpec(name="h", provides=provides), machine=machine)
     assert len(choice.types) == 22

@@ -214,10 +214,8 @@ def _dependency_problems(knobs: list[Knob]) -> list[Problem]:
             if other is not None and value not in (named := other.texts or _constants(other)):
                 message = f"{name} is never {value}; its values are {', '.join(other.written)}"
                 if value in other.written:
-                    those = f", {', '.join(named)}" if named else ""
-                    message = (
-                        f"{value} is no plain number; name one of {name}{those}, or give texts"
-                    )
+                    plain = f"name one that is ({', '.join(named)}), " if named else ""
+                    message = f"{name}: {value} is no plain number; {plain}or give {name} texts"
                 problems.append(Problem(("knobs", i, "only_with"), message))
             if other is not None and other.only_with:
                 message = f"{name} depends on others itself; name those instead"

@@ -7,10 +7,12 @@ import hashlib
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from rightsizer.analysis.figures import Doubt
 from rightsizer.analysis.history import StepHistory
+from rightsizer.documents import parse_document
 from rightsizer.errors import TrialState
 from rightsizer.histories import TrialHistory
 from rightsizer.recommendation import Price
@@ -18,7 +20,7 @@ from rightsizer.report.page.html import job_html
 from rightsizer.report.page.repeat import spec_yaml
 from rightsizer.report.sentence import finding
 from rightsizer.results import Job, Origin
-from rightsizer.spec import JobSpec
+from rightsizer.spec import JobSpec, parse_spec
 
 from tests.report.hostile import HOSTILE, poisoned
 from tests.report.jobs import demo_trials, failed, make_job, measured, over_limit, variables
@@ -240,6 +242,34 @@ def test_the_value_of_a_secret_header_stays_off_the_page():
     assert "hunter2" not in text
     assert "Authorization" in text
     assert "*/*" in text
+
+
+def test_values_of_variables_whose_names_say_secret_and_queries_stay_off_the_page():
+    job = make_job()
+    first = replace(job.recommendations[0], environment={"DB_PASSWORD": "hunter2", "N": "41"})
+    server = {"environment": {"API_KEY": "hunter2"}, "request": {"path": "/v1?sig=hunter2"}}
+    candidates = [{"instance_type": "a", "environment": {"MY_TOKEN": ["hunter2"]}}]
+    spec = {**job.spec, "server": server, "candidates": candidates}
+    rows = (first, *job.recommendations[1:])
+    text = job_html(replace(job, spec=spec, recommendations=rows), {}, WRITTEN)
+    assert "hunter2" not in text
+    for shown in ("DB_PASSWORD", "API_KEY", "MY_TOKEN", "/v1?***", "N=41"):
+        assert shown in text
+
+
+def test_the_spec_of_a_default_job_is_the_advanced_one_that_measures_what_was_chosen():
+    spec = JobSpec.model_validate(
+        {
+            "name": "x",
+            "type": "default",
+            "server": {"command": ["serve", "{port}"], "knobs": "k.yaml"},
+            "payload": {"archive": "b.txt"},
+            "candidates": [{"instance_type": "local.1cpu", "environment": {"N": ["1"]}}],
+        }
+    )
+    text = spec_yaml(replace(make_job(), spec=spec.model_dump(mode="json")))
+    read = parse_spec(parse_document(Path("job.yaml"), text))
+    assert (read.type, read.candidates) == ("advanced", spec.candidates)
 
 
 def test_a_spec_with_a_long_trace_is_cut_and_said_to_be():
