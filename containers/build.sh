@@ -16,8 +16,9 @@ built=0
 try() {
     name="$1"
     shift
-    knobs="rightsizer.knobs=$(cat "containers/${name%%:*}/knobs.yaml")"
-    if docker build --quiet --tag "rightsizer/$name" --label "$knobs" "$@" >/dev/null; then
+    knobs="containers/${name%%:*}/knobs.yaml"
+    [ ! -f "$knobs" ] || set -- --label "rightsizer.knobs=$(cat "$knobs")" "$@"
+    if docker build --quiet --tag "rightsizer/$name" "$@" >/dev/null; then
         echo "built rightsizer/$name"
         built=$((built + 1))
     else

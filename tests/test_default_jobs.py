@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -118,10 +119,12 @@ def test_a_changed_knobs_file_does_not_change_a_job_that_was_started(job_file: P
 
     stopped = run(job_file, outside=fake_outside(), on_event=press_after_the_first, switch=switch)
     assert stopped.status == "stopped"
+    before = hashlib.sha256((job_file.parent / "knobs.yaml").read_bytes()).hexdigest()
     planned = {repr(entry) for entry in stopped.spec["candidates"]}
     (job_file.parent / "knobs.yaml").write_text("not: knobs")
     done = resume(stopped.id, outside=fake_outside())
     assert done.status == "completed"
     assert {repr(entry) for entry in done.spec["candidates"]} == planned
     assert done.choice == stopped.choice
+    assert done.origin.digests["knobs"] == before
     assert len({trial.candidate.id for trial in done.trials}) == len(planned)

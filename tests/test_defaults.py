@@ -133,10 +133,44 @@ def test_without_limits_trials_are_as_many_as_the_time_may_hold():
     assert spec.limits.max_trials >= choice.candidates + 12
 
 
-def test_room_for_less_than_one_candidate_a_type_is_refused_in_one_line():
-    with pytest.raises(ProblemsError, match="cannot measure 5 instance types once") as caught:
-        choose(job(limits={"max_trials": 4}))
-    assert len(caught.value.problems) == 1
+def test_types_that_trials_have_no_room_for_are_passed_over_with_a_reason():
+    _, choice = choose(job(limits={"max_trials": 4}))
+    assert names(choice) == ["local.1cpu", "local.2cpu"]
+    over = choice.passed_over[-1]
+    assert over.instance_types == ("local.4cpu", "local.8cpu", "local.14cpu")
+    assert over.why == "limits.max_trials 4 has no room for them; raise it"
+
+
+def test_more_types_than_the_usual_trials_are_no_fault_of_a_job_that_gave_none():
+    cores = tuple((n,) for n in range(64))
+    machine = replace(MACHINE, cores=cores, cpu_count=64, threads_per_core=1)
+    # Priced ones, so that no local type stands beside them.
+    catalog = load_catalog(machine.size)
+    kinds = [t.name for t in catalog.rows() if t.name.startswith("ml.")][:22]
+    provides = tuple(
+        Provided.model_validate({"instance_type": name, "as": "stand-in", "cpus": n})
+        for n, name in enumerate(kinds, 1)
+    )
+    spec, choice = choose(host=HostSpec(name="h", provides=provides), machine=machine)
+    assert len(choice.types) == 22
+    assert spec.limits.max_trials >= 22 + 12
+
+
+def test_a_secret_cannot_be_compared():
+    knobs = parse_knobs(
+        parse_document(
+            Path("knobs.yaml"),
+            "{knobs: [{name: T, meaning: threads, values: [1]}], require: [T <= cores]}",
+        )
+    )
+    server = {"command": ["serve", "{port}"], "environment": {"T": {"secret": "HIDDEN"}}}
+    catalog = load_catalog(MACHINE.size)
+    offers = [offer_of(THIS_MACHINE, MACHINE, None, catalog)]
+    with pytest.raises(ProblemsError, match=r"environment\.T: a secret cannot be compared"):
+        chosen(job(server=server), offers, catalog, MACHINE, knobs)
+
+
+def test_time_for_less_than_one_candidate_a_type_is_refused_in_one_line():
     spec, _ = choose(job(limits={"duration_s": 100.0}))
     with pytest.raises(ProblemsError, match="cannot measure 5 candidates once") as caught:
         make_plan(spec, load_catalog(MACHINE.size), [THIS_MACHINE], MACHINE)

@@ -208,3 +208,32 @@ def test_images_are_built_with_their_knobs_as_a_label(tmp_path: Path):
     files = ["savedmodel-server", *["tensorflow-serving"] * 2, "tensorflow-serving-neuron"]
     texts = [(CONTAINERS / name / "knobs.yaml").read_text("utf-8").rstrip() for name in files]
     assert labels == [f"rightsizer.knobs={text}" for text in texts]
+
+
+def test_an_image_without_knobs_is_built_without_the_label(tmp_path: Path):
+    folder = tmp_path / "containers"
+    folder.mkdir()
+    shutil.copy(CONTAINERS / "build.sh", folder)
+    docker = tmp_path / "docker"
+    docker.write_text(f'#!/bin/sh\nprintf "%s\\n" "$*" >> {tmp_path}/said\n')
+    docker.chmod(0o755)
+    path = f"{tmp_path}:/usr/bin:/bin"
+    script = [str(folder / "build.sh")]
+    subprocess.run(script, env={"PATH": path}, check=True, timeout=60, capture_output=True)
+    said = (tmp_path / "said").read_text("utf-8")
+    assert said.count("build ") == 4
+    assert "--label" not in said
+
+
+def test_a_word_too_long_for_a_name_is_no_file(tmp_path: Path):
+    assert found_by(tmp_path, command=["python", "-c", "x" * 5000, "{port}"]) is None
+
+
+@pytest.mark.parametrize("named", ["max(1, cores)", "2 * 4"])
+def test_what_a_knob_depends_on_is_a_text_or_a_plain_number(named: str):
+    [said] = refusals(
+        "knobs:\n"
+        "- {name: A, meaning: a, values: [1, 2 * 4, 'max(1, cores)']}\n"
+        f"- {{name: B, meaning: b, texts: [x], only_with: {{A: '{named}'}}}}\n"
+    )
+    assert f"{named} is no plain number; name one that is (1), or give A texts" in said

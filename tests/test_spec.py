@@ -805,3 +805,9 @@ def test_headers_that_frame_a_request_are_refused(name):
 )
 def test_absurd_sizes_are_refused_at_once(refusals, traffic):
     assert refusals(job(traffic=f"traffic: {traffic}"))
+
+
+def test_a_url_holds_no_password(refusals):
+    [said] = refusals(job(server="server: {url: 'http://me:hunter2@a:1/'}"))
+    assert "a URL holds no user or password; give an authorization header" in said
+    assert "hunter2" not in said

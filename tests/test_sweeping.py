@@ -140,3 +140,20 @@ def test_a_large_grid_is_counted_and_never_made():
 def test_without_knobs_instance_types_alone_are_compared():
     found = design(None, {"a": Size(1, 1, 1.0)}, {}, 9)
     assert (found.kind, found.settings) == ("none", {"a": ({},)})
+
+
+def test_what_is_required_of_fixed_variables_alone_is_tested_on_each_type():
+    fixed = {"W": "2", "T": "2"}
+    assert made(100, 2, 4, fixed=fixed).impossible == ("local.2cpu",)
+
+
+def test_a_value_of_the_types_size_is_whole_and_a_plain_fraction_is_taken_as_it_is():
+    text = "knobs: [{name: M, meaning: memory, values: [MEMORY]}]"
+    half = {"a": Size(1, 1, 1.5)}
+    whole = design(knobs(text.replace("MEMORY", "memory_gib * 3 // 1")), half, {}, 9)
+    assert whole.settings["a"] == ({"M": "4"},)
+    assert design(knobs(text.replace("MEMORY", "0.5")), half, {}, 9).settings["a"] == (
+        {"M": "0.5"},
+    )
+    with pytest.raises(ProblemsError, match=r"M: memory_gib \* 3 comes to 4.5, no whole number"):
+        design(knobs(text.replace("MEMORY", "memory_gib * 3")), half, {}, 9)

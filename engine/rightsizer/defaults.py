@@ -13,7 +13,7 @@ from rightsizer.catalog import LOCAL, Catalog
 from rightsizer.contradictions import DEFAULT_TYPE_JOB_S
 from rightsizer.errors import EnvironmentFault, ProblemsError
 from rightsizer.inventory import Machine, Placement
-from rightsizer.knobs import Knobs, Size
+from rightsizer.knobs import Knob, Knobs, Size
 from rightsizer.offers import Fit, HostOffer
 from rightsizer.plan import FINAL_SHARE, START_S, USUAL_FINALISTS, USUAL_STARTS, scout_share
 from rightsizer.spec import CandidateSpec, JobSpec, SaturateTraffic, SearchTraffic, SecretRef
@@ -99,23 +99,17 @@ def chosen(
 
     Raises:
         EnvironmentFault: no host offers an instance type.
-        ProblemsError: the knobs cannot be met, or there is no room for one candidate a type.
+        ProblemsError: the knobs cannot be met, or compare a secret.
     """
-    fits, passed_over = _types(offers, catalog)
-    sizes = {fit.instance_type: _size(fit.placement, machine) for fit in fits if fit.placement}
     spec = _with_limits(spec)
     room = _room(spec, len(offers))
-    if spec.limits.max_trials < len(sizes):
-        raise ProblemsError(
-            [
-                f"limits.max_trials {spec.limits.max_trials} cannot measure {len(sizes)} instance "
-                f"types once ({', '.join(sizes)}); raise it, or offer fewer in a hosts file"
-            ]
-        )
-    fixed = {
-        name: "" if isinstance(value, SecretRef) else value
-        for name, value in spec.server.environment.items()
-    }
+    fits, passed_over = _types(offers, catalog)
+    if over := fits[_most(spec) :]:
+        fits = fits[: _most(spec)]
+        names = tuple(fit.instance_type for fit in over)
+        passed_over = (*passed_over, PassedOver(names, _too_many(spec)))
+    sizes = {fit.instance_type: _size(fit.placement, machine) for fit in fits if fit.placement}
+    fixed = _fixed(spec, knobs)
     made = design(knobs, sizes, fixed, room)
     candidates = tuple(
         CandidateSpec(instance_type=name, environment={k: (v,) for k, v in setting.items()})
@@ -240,17 +234,27 @@ def _with_limits(spec: JobSpec) -> JobSpec:
 
 def _room(spec: JobSpec, hosts: int) -> int:
     """The most candidates that can be scouted once and leave time and trials for finals."""
-    most = MOST_CANDIDATES
-    if "max_trials" in spec.limits.model_fields_set:
-        finals = min(FINALS, spec.limits.max_trials // 2)
-        most = min(most, spec.limits.max_trials - finals)
     allowed_s = spec.limits.duration_s
     finals_s = _finals_s(spec, hosts, FINALS)
     if finals_s > allowed_s / 2:
         finals_s = SHORT_JOBS_FINALS * allowed_s
     scouts_s = allowed_s - finals_s
-    fitting = [n for n in range(1, most + 1) if _scouting_s(spec, hosts, n) <= scouts_s]
+    fitting = [n for n in range(1, _most(spec) + 1) if _scouting_s(spec, hosts, n) <= scouts_s]
     return max(fitting, default=1)
+
+
+def _most(spec: JobSpec) -> int:
+    """The most candidates that trials leave room for, whatever the time."""
+    if "max_trials" not in spec.limits.model_fields_set:  # fitted to the candidates later
+        return MOST_CANDIDATES
+    finals = min(FINALS, spec.limits.max_trials // 2)
+    return min(MOST_CANDIDATES, spec.limits.max_trials - finals)
+
+
+def _too_many(spec: JobSpec) -> str:
+    if _most(spec) == MOST_CANDIDATES:
+        return f"larger than the {MOST_CANDIDATES} that a job has room for"
+    return f"limits.max_trials {spec.limits.max_trials} has no room for them; raise it"
 
 
 def _with_trials(spec: JobSpec, choice: Choice) -> JobSpec:
@@ -280,6 +284,18 @@ def _budget_s(spec: JobSpec) -> float:
     return spec.traffic.budget_s
 
 
+def _fixed(spec: JobSpec, knobs: Knobs | None) -> dict[str, str]:
+    """The job's own variables, secrets empty; raises ProblemsError where one would be compared."""
+    found: dict[str, str] = {}
+    compared = {name for test in (knobs.require if knobs else ()) for name in test.names}
+    for name, value in spec.server.environment.items():
+        found[name] = "" if isinstance(value, SecretRef) else value
+        if knobs and isinstance(value, SecretRef) and name in compared:
+            why = f"a secret cannot be compared, and {knobs.source} requires something of it"
+            raise ProblemsError([f"server.environment.{name}: {why}; give its value plainly"])
+    return found
+
+
 # -- what is told ------------------------------------------------------------------------------
 
 
@@ -294,13 +310,21 @@ def _chosen_knobs(
             for setting in settings
             if knob.name in setting
         }
-        listed = {v: None for s in sizes.values() for v in values_on(knob, s, made.kind)}
         why = ""
         if knob.name in fixed:
             why = f"fixed by server.environment at {fixed[knob.name] or 'a secret'}"
         elif not measured:
             needed = ", ".join(f"{name}={value}" for name, value in knob.only_with.items())
             why = f"needs {needed}, which is not measured"
+        listed = _listed(knobs, knob, made, sizes) if knobs and measured else ()
         values = tuple(value for value in listed if value in measured)
         found.append(ChosenKnob(knob.name, knob.meaning, values, knob.written, knob.default, why))
     return tuple(found)
+
+
+def _listed(knobs: Knobs, knob: Knob, made: Design, sizes: Mapping[str, Size]) -> tuple[str, ...]:
+    """Its values on the types that are measured, in the order of the file."""
+    found = (
+        value for name in made.settings for value in values_on(knob, sizes[name], knobs.source)
+    )
+    return tuple(dict.fromkeys(found))

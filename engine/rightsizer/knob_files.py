@@ -22,7 +22,7 @@ def knobs_of(server: ServerSpec, base_dir: Path, engines: Iterable[EngineFacts])
     Raises:
         InputError, ProblemsError: it cannot be read, or is wrong.
     """
-    path = base_dir / server.knobs if server.knobs else _beside(server, base_dir)
+    path = knobs_file(server, base_dir)
     if path is not None:
         if regular_file_bytes(path) > MOST_BYTES:
             raise InputError(f"{path} is refused", "it is too long for a knobs file", "shorten it")
@@ -37,13 +37,25 @@ def knobs_of(server: ServerSpec, base_dir: Path, engines: Iterable[EngineFacts])
     return None
 
 
+def knobs_file(server: ServerSpec, base_dir: Path) -> Path | None:
+    """The file that the job names, which may be missing, or the one beside its server."""
+    return base_dir / server.knobs if server.knobs else _beside(server, base_dir)
+
+
 def _beside(server: ServerSpec, base_dir: Path) -> Path | None:
     """Beside the first word of the command that is a file; an absolute program is no server."""
     words = list(server.command or ())
     if words and Path(words[0]).is_absolute():
         words = words[1:]
     for word in words:
-        if (base_dir / word).is_file():
+        if _is_file(base_dir / word):
             beside = (base_dir / word).parent / FILE
             return beside if beside.is_file() else None
     return None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a word too long to be a name
+        return False

@@ -211,10 +211,26 @@ def _dependency_problems(knobs: list[Knob]) -> list[Problem]:
     for i, knob in enumerate(knobs):
         for name, value in knob.only_with.items():
             other = by_name.get(name)
-            if other is not None and value not in other.written:
+            if other is not None and value not in (named := other.texts or _constants(other)):
                 message = f"{name} is never {value}; its values are {', '.join(other.written)}"
+                if value in other.written:
+                    plain = f"name one that is ({', '.join(named)}), " if named else ""
+                    message = f"{name}: {value} is no plain number; {plain}or give {name} texts"
                 problems.append(Problem(("knobs", i, "only_with"), message))
             if other is not None and other.only_with:
                 message = f"{name} depends on others itself; name those instead"
                 problems.append(Problem(("knobs", i, "only_with"), message))
     return problems
+
+
+def _constants(knob: Knob) -> tuple[str, ...]:
+    """Values that are the same on every type, as they are measured."""
+    plain = [value for value in knob.values if not value.names and not value.is_test]
+    return tuple(value.text for value in plain if value.text == _measured(value))
+
+
+def _measured(value: Expression) -> str | None:
+    try:
+        return f"{value.number({}):.12g}"
+    except ValueError:
+        return None

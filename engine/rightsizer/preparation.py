@@ -19,7 +19,7 @@ from rightsizer.hosts.lease import leased_accelerators, leased_cpus
 from rightsizer.hosts.probe import this_machine
 from rightsizer.hosts.trust import Tls, trust_of
 from rightsizer.inventory import THIS_MACHINE, HostSpec, Machine, load_hosts
-from rightsizer.knob_files import knobs_of
+from rightsizer.knob_files import knobs_file, knobs_of
 from rightsizer.offers import offer_of
 from rightsizer.payloads import PayloadSet, load_payloads
 from rightsizer.plan import Plan, make_plan
@@ -74,8 +74,10 @@ def prepare_spec(spec: JobSpec, base_dir: Path) -> Prepared:
     images = images_of(spec.server, [candidate.image for candidate in spec.candidates])
     engines = {host.name: survey(host, images) for host in hosts if host.kind == "docker"}
     choice = None
+    knobs_digest: dict[str, str] = {}
     if spec.type == "default" and not spec.candidates:  # a stored job has them
         knobs = knobs_of(spec.server, base_dir, engines.values())
+        knobs_digest = _knobs_digest(spec, base_dir)
         able = [host for host in hosts if _can_start(host, spec.server)]
         offers = [offer_of(h, machine, engines.get(h.name), catalog) for h in able]
         spec, choice = chosen(spec, offers, catalog, machine, knobs)
@@ -96,7 +98,7 @@ def prepare_spec(spec: JobSpec, base_dir: Path) -> Prepared:
         plan=plan,
         secrets=_secrets(spec),
         choice=choice,
-        digests={**_digests(spec, base_dir, payloads), **_image_ids(plan)},
+        digests={**_digests(spec, base_dir, payloads), **_image_ids(plan), **knobs_digest},
     )
 
 
@@ -169,6 +171,12 @@ def _digests(spec: JobSpec, base_dir: Path, payloads: PayloadSet) -> dict[str, s
         if given:
             digests[name] = _sha256(base_dir / given)
     return digests
+
+
+def _knobs_digest(spec: JobSpec, base_dir: Path) -> dict[str, str]:
+    """For the record, where candidates are chosen from it: `resume` has them and reads no knobs."""
+    path = knobs_file(spec.server, base_dir)
+    return {} if path is None else {"knobs": _sha256(path)}
 
 
 def _sha256(path: Path) -> str:

@@ -16,8 +16,18 @@ from rightsizer.tensors import predict_request, tensor_of
 GRPC = "tfs-grpc"
 READY_PATHS: Mapping[str, str] = {"sagemaker": "/ping"}
 UNLIMITED_BYTES = 1 << 62
-SECRET_WORDS = ("authorization", "cookie", "key", "token", "secret")
-"""A header whose name holds one of these has a value that is told nobody."""
+SECRET_WORDS = (
+    "auth",
+    "cookie",
+    "credential",
+    "key",
+    "pass",
+    "secret",
+    "session",
+    "signature",
+    "token",
+)
+"""A header or variable whose name holds one of these has a value that is told nobody."""
 
 
 def is_secret_header(name: str) -> bool:

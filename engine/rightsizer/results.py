@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from rightsizer.analysis.figures import Doubt
@@ -103,7 +104,8 @@ class Job:
         from rightsizer.histories import histories_of
         from rightsizer.report.page.html import job_html
 
-        return job_html(self, histories_of(self))
+        written = datetime.now(UTC).isoformat(timespec="seconds")
+        return job_html(self, histories_of(self), written)
 
 
 @dataclass(frozen=True)

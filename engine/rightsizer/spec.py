@@ -79,6 +79,8 @@ def _checked_url(url: str) -> str:
         raise ValueError(
             "must begin with http:// or https:// and a host, as in http://10.0.0.5:8000/"
         )
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("a URL holds no user or password; give an authorization header")
     if parts.query or parts.fragment:
         raise ValueError("is the base of all requests; a query belongs to request.path")
     return url

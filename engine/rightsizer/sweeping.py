@@ -68,7 +68,12 @@ def design(
         name: [_crossed(knobs, group, size, fixed) for group in groups]
         for name, size in sizes.items()
     }
-    impossible = tuple(name for name, points in crossed.items() if not all(points))
+    impossible = tuple(
+        name
+        for name, points in crossed.items()
+        # Of what is required some may be of fixed variables alone, which are in no group.
+        if not all(points) or _slack(knobs, fixed, set(fixed), sizes[name]) is None
+    )
     possible = {name: points for name, points in crossed.items() if name not in impossible}
     if not possible:
         raise ProblemsError(
@@ -95,7 +100,11 @@ def design(
 
 
 def values_on(knob: Knob, size: Size, source: str) -> tuple[str, ...]:
-    """A knob's values on a type, each once; raises ProblemsError where one has none."""
+    """A knob's values on a type, each once.
+
+    Raises:
+        ProblemsError: an expression has no value, or one of the type's size is not whole.
+    """
     if knob.texts:
         return knob.texts
     names = vars(size)
@@ -104,6 +113,12 @@ def values_on(knob: Knob, size: Size, source: str) -> tuple[str, ...]:
     except ValueError as error:
         known = ", ".join(f"{name} {value:g}" for name, value in names.items())
         raise ProblemsError([f"{source}: {knob.name}: {error} with {known}; mend it"]) from None
+    for expression, number in zip(knob.values, found, strict=True):
+        if expression.names and number != int(number):
+            what = f"{expression.text} comes to {number:.12g}, no whole number"
+            raise ProblemsError(
+                [f"{source}: {knob.name}: {what}; write ({expression.text}) // 1 to round down"]
+            )
     return tuple(dict.fromkeys(f"{number:.12g}" for number in found))
 
 

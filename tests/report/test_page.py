@@ -7,10 +7,12 @@ import hashlib
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from rightsizer.analysis.figures import Doubt
 from rightsizer.analysis.history import StepHistory
+from rightsizer.documents import parse_document
 from rightsizer.errors import TrialState
 from rightsizer.histories import TrialHistory
 from rightsizer.recommendation import Price
@@ -18,7 +20,7 @@ from rightsizer.report.page.html import job_html
 from rightsizer.report.page.repeat import spec_yaml
 from rightsizer.report.sentence import finding
 from rightsizer.results import Job, Origin
-from rightsizer.spec import JobSpec
+from rightsizer.spec import JobSpec, parse_spec
 
 from tests.report.hostile import HOSTILE, poisoned
 from tests.report.jobs import demo_trials, failed, make_job, measured, over_limit, variables
@@ -30,6 +32,7 @@ ELEMENTS = {
     "dl", "dt", "dd", "code", "pre", "span",
     "svg", "text", "line", "polyline", "polygon", "circle", "rect",
 }  # fmt: skip
+WRITTEN = "2026-01-02T03:04:05+00:00"
 SECTIONS = [
     "decision", "ranking", "cost", "load", "time", "effects", "doubts", "rejected", "words",
     "repeat",
@@ -60,7 +63,7 @@ class Page(HTMLParser):
 
 
 def page_of(job: Job, histories: dict[str, TrialHistory] | None = None) -> Page:
-    return Page(job_html(job, histories or {}))
+    return Page(job_html(job, histories or {}, WRITTEN))
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +120,7 @@ def test_a_curve_never_mixes_the_two_kinds_of_traffic():
 
 
 def _dots(job: Job) -> int:
-    return job_html(job, {}).count(' dot"')
+    return job_html(job, {}, WRITTEN).count(' dot"')
 
 
 def test_doubts_stand_by_severity_with_figures_rows_and_next_steps():
@@ -235,10 +238,38 @@ def test_the_spec_on_the_page_is_the_job_file_that_was_run():
 def test_the_value_of_a_secret_header_stays_off_the_page():
     headers = {"Authorization": "Bearer hunter2", "Accept": "*/*"}
     spec = {**make_job().spec, "server": {"request": {"headers": headers}}}
-    text = job_html(replace(make_job(), spec=spec), {})
+    text = job_html(replace(make_job(), spec=spec), {}, WRITTEN)
     assert "hunter2" not in text
     assert "Authorization" in text
     assert "*/*" in text
+
+
+def test_values_of_variables_whose_names_say_secret_and_queries_stay_off_the_page():
+    job = make_job()
+    first = replace(job.recommendations[0], environment={"DB_PASSWORD": "hunter2", "N": "41"})
+    server = {"environment": {"API_KEY": "hunter2"}, "request": {"path": "/v1?sig=hunter2"}}
+    candidates = [{"instance_type": "a", "environment": {"MY_TOKEN": ["hunter2"]}}]
+    spec = {**job.spec, "server": server, "candidates": candidates}
+    rows = (first, *job.recommendations[1:])
+    text = job_html(replace(job, spec=spec, recommendations=rows), {}, WRITTEN)
+    assert "hunter2" not in text
+    for shown in ("DB_PASSWORD", "API_KEY", "MY_TOKEN", "/v1?***", "N=41"):
+        assert shown in text
+
+
+def test_the_spec_of_a_default_job_is_the_advanced_one_that_measures_what_was_chosen():
+    spec = JobSpec.model_validate(
+        {
+            "name": "x",
+            "type": "default",
+            "server": {"command": ["serve", "{port}"], "knobs": "k.yaml"},
+            "payload": {"archive": "b.txt"},
+            "candidates": [{"instance_type": "local.1cpu", "environment": {"N": ["1"]}}],
+        }
+    )
+    text = spec_yaml(replace(make_job(), spec=spec.model_dump(mode="json")))
+    read = parse_spec(parse_document(Path("job.yaml"), text))
+    assert (read.type, read.candidates) == ("advanced", spec.candidates)
 
 
 def test_a_spec_with_a_long_trace_is_cut_and_said_to_be():
@@ -253,7 +284,7 @@ def test_nothing_from_outside_becomes_markup():
     histories = {
         trial.id: TrialHistory((replace(_step(), label=HOSTILE),), HOSTILE) for trial in job.trials
     }
-    text = job_html(job, histories)
+    text = job_html(job, histories, WRITTEN)
     page = Page(text)
     assert text.count("alert(1)") > 100  # it is there, as words
     assert {tag for tag, _ in page.elements} <= ELEMENTS
@@ -275,7 +306,7 @@ def test_every_kind_of_text_of_a_job_was_poisoned_in_that_test():
 
 
 def test_the_policy_lets_in_the_pages_own_style_alone(demo):
-    text = job_html(make_job(), {})
+    text = job_html(make_job(), {}, WRITTEN)
     [policy] = [a["content"] for t, a in demo.elements if t == "meta" and "http-equiv" in a]
     [style] = re.findall(r"<style>(.*?)</style>", text, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
@@ -289,10 +320,12 @@ def test_the_policy_lets_in_the_pages_own_style_alone(demo):
 def test_forty_candidates_with_all_their_samples_stay_under_two_megabytes():
     job = sweep(40)
     assert len(job.recommendations) == 40
-    size = len(job_html(job, histories_for(job)).encode())
+    size = len(job_html(job, histories_for(job), WRITTEN).encode())
     assert 500_000 < size < 2_000_000
 
 
 def test_the_page_of_a_job_is_the_same_but_for_its_date():
-    first, second = (re.sub(r"this page \S+", "", job_html(make_job(), {})) for _ in range(2))
+    first, second = (
+        re.sub(r"this page \S+", "", job_html(make_job(), {}, WRITTEN)) for _ in range(2)
+    )
     assert first == second

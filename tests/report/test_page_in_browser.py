@@ -31,7 +31,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "page.html"
     job = sweep(6)
-    text = job_html(job, histories_for(job, steps=40))
+    text = job_html(job, histories_for(job, steps=40), "now")
     path.write_text(text.replace("<details>", "<details open>"))
     return path
 
@@ -77,7 +77,7 @@ def test_the_watch_for_requests_and_complaints_sees_them(browser, tmp_path):
 
 def test_hostile_names_run_no_script_and_fetch_nothing(browser, tmp_path):
     hostile = tmp_path / "hostile.html"
-    hostile.write_text(job_html(poisoned(make_job()), {}))
+    hostile.write_text(job_html(poisoned(make_job()), {}, "now"))
     browser.open(hostile, PHONE)
     assert browser.requested() == [hostile.as_uri()]
     assert browser.complaints() == []
@@ -96,7 +96,7 @@ def test_a_script_that_got_in_would_be_refused_by_the_pages_policy(browser, page
 
 def test_what_is_folded_away_is_printed(browser, tmp_path):
     folded = tmp_path / "folded.html"
-    folded.write_text(job_html(make_job(), {}))
+    folded.write_text(job_html(make_job(), {}, "now"))
     visible = "document.querySelector('#load details figure').checkVisibility()"
     browser.open(folded, DESKTOP)
     assert browser.evaluate(visible) is False

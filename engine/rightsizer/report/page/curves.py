@@ -51,7 +51,7 @@ def overview(job: Job) -> Figure | None:
                 f"{limit.percentile} latency against load of ranks "
                 + ", ".join(str(row.rank) for row in rows),
                 LOAD,
-                _latency_axis(limit),
+                _latency_axis(),
                 curves,
                 limit=limit.latency_ms,
             )
@@ -87,7 +87,7 @@ def load_figures(job: Job) -> list[Figure]:
                     lines(
                         f"Latency against load of {name}",
                         LOAD,
-                        _latency_axis(limit),
+                        _latency_axis(),
                         [Series(0, _points(own)), Series(1, _medians(own), dashed=True)],
                         limit=limit.latency_ms,
                         at=None
@@ -221,5 +221,5 @@ def _limit(job: Job) -> LimitSpec:
     return LimitSpec.model_validate(job.spec.get("limit", {}))
 
 
-def _latency_axis(limit: LimitSpec) -> Axis:
+def _latency_axis() -> Axis:
     return Axis("latency, ms", may_be_log=True, from_zero=True)

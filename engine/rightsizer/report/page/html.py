@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -15,6 +14,7 @@ from rightsizer.report.layout import one_line
 from rightsizer.report.markdown import DEFINITIONS
 from rightsizer.report.page.caveats import caveats, dropped_table, rejected_table
 from rightsizer.report.page.curves import effects_figure, load_figures, overview
+from rightsizer.report.page.hidden import without_secrets
 from rightsizer.report.page.progress import progress_figures
 from rightsizer.report.page.ranking import cost_against_latency, ranked_table
 from rightsizer.report.page.repeat import facts, spec_yaml, trials_table
@@ -38,8 +38,8 @@ MORE_DEFINITIONS = (
 LIVE = ("pending", "running", "stopping")
 
 
-def job_html(job: Job, histories: Mapping[str, TrialHistory]) -> str:
-    """The page of a job. `histories`: of its trials over time, by trial id."""
+def job_html(job: Job, histories: Mapping[str, TrialHistory], written: str) -> str:
+    """The page of a job. `histories`: of its trials over time, by trial id; `written`: when."""
     environment = Environment(
         loader=PackageLoader("rightsizer.report.page", "templates"),
         autoescape=True,
@@ -48,6 +48,7 @@ def job_html(job: Job, histories: Mapping[str, TrialHistory]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    job = without_secrets(job)
     style = environment.get_template("style.css").render()
     return environment.get_template("page.html").render(
         job=job,
@@ -55,7 +56,7 @@ def job_html(job: Job, histories: Mapping[str, TrialHistory]) -> str:
         style=Markup(style),
         style_hash=_digest(style),
         is_live=job.status in LIVE,
-        written=datetime.now(UTC).isoformat(timespec="seconds"),
+        written=written,
         finding=one_line(finding(job)),
         question=question(job),
         ranked=ranked_table(job),

@@ -98,15 +98,6 @@ def cost_against_latency(job: Job) -> Figure | None:
     )
 
 
-def _point(row: Recommendation) -> Point | None:
-    cost, latency = row.cost_per_inference_usd, row.model_latency_ms
-    if cost is None or latency is None:
-        return None
-    return Point(
-        cost, latency, row.cost_per_inference_usd_ci, row.model_latency_ms_ci, str(row.rank)
-    )
-
-
 def _candidate(row: Recommendation) -> str:
     own = own_command(row.command)
     return stacked(row.instance_type, *variables(row.environment), *own, row.provenance)

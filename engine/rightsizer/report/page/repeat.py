@@ -8,26 +8,44 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from rightsizer.protocols import is_secret_header
 from rightsizer.report.layout import label, one_line
 from rightsizer.report.page.content import Table
+from rightsizer.report.page.hidden import HIDDEN, hidden
 from rightsizer.results import Job
 from rightsizer.trials import TrialRecord
 from rightsizer.units import ABSENT, duration
 
 LONGEST_LIST = 1000
 """Of a spec's lists; a trace may be far longer."""
-HIDDEN = "(not shown)"
 
 
 def spec_yaml(job: Job) -> str:
-    """The spec as a job file, defaults filled in, without the values of secret headers."""
+    """The spec as a job file, defaults filled in, without what may be secret.
+
+    Of a default job it is the advanced one that measures what was chosen.
+    """
     cut: list[int] = []
     spec = _written(job.spec, cut)
-    headers = spec.get("server", {}).get("request", {}).get("headers", {})
-    for name in headers:
-        if is_secret_header(name):
-            headers[name] = HIDDEN
+    server = spec.get("server", {})
+    if spec.get("type") == "default":
+        spec["type"] = "advanced"
+        server.pop("knobs", None)
+    # Defaults that a job file may not say where they do not apply.
+    if not any("image" in holder for holder in (server, *spec.get("candidates", []))):
+        server.pop("container", None)
+    if "url" not in server:
+        server.pop("hooks", None)
+    request = server.get("request", {})
+    for holder, key in (
+        (request, "headers"),
+        (server, "environment"),
+        *((candidate, "environment") for candidate in spec.get("candidates", [])),
+    ):
+        if key in holder:
+            holder[key] = hidden(holder[key])
+    path, query, _ = request.get("path", "").partition("?")
+    if query:
+        request["path"] = f"{path}?{HIDDEN}"
     out = StringIO()
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = None
