@@ -26,7 +26,7 @@ from rightsizer.measure_spec import Options, headers_of, measurement_spec
 from rightsizer.measured import Measured, measured, no_limit, shared_machine
 from rightsizer.payloads import load_payloads
 from rightsizer.plan import Plan, PlannedTrial
-from rightsizer.protocols import Request, is_secret_header, ready_path, request_of
+from rightsizer.protocols import Request, ready_path, request_of, says_secret
 from rightsizer.samples import read_samples
 from rightsizer.schedule import steps_of
 from rightsizer.spec import JobSpec, SaturateTraffic, SearchTraffic
@@ -183,7 +183,7 @@ def _launch(spec: JobSpec, request: Request, trial: PlannedTrial, into: Path) ->
 
 def _secrets(headers: Mapping[str, str]) -> frozenset[str]:
     """Values that a server may answer, and that nobody is told; of `Bearer X` also X alone."""
-    hidden = [value for name, value in headers.items() if is_secret_header(name)]
+    hidden = [value for name, value in headers.items() if says_secret(name)]
     parts = [part for value in hidden for part in (value, value.rpartition(" ")[2])]
     # A shorter one would hide words that tell nothing.
     return frozenset(part for part in parts if len(part) >= SECRET_LENGTH)

@@ -30,8 +30,8 @@ SECRET_WORDS = (
 """A header or variable whose name holds one of these has a value that is told nobody."""
 
 
-def is_secret_header(name: str) -> bool:
-    """Whether a header's name says that its value is to be kept."""
+def says_secret(name: str) -> bool:
+    """Whether the name of a header or variable says that its value is to be kept."""
     return any(word in name.lower() for word in SECRET_WORDS)
 
 

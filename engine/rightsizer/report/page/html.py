@@ -14,7 +14,6 @@ from rightsizer.report.layout import one_line
 from rightsizer.report.markdown import DEFINITIONS
 from rightsizer.report.page.caveats import caveats, dropped_table, rejected_table
 from rightsizer.report.page.curves import effects_figure, load_figures, overview
-from rightsizer.report.page.hidden import without_secrets
 from rightsizer.report.page.progress import progress_figures
 from rightsizer.report.page.ranking import cost_against_latency, ranked_table
 from rightsizer.report.page.repeat import facts, spec_yaml, trials_table
@@ -48,7 +47,6 @@ def job_html(job: Job, histories: Mapping[str, TrialHistory], written: str) -> s
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    job = without_secrets(job)
     style = environment.get_template("style.css").render()
     return environment.get_template("page.html").render(
         job=job,

@@ -8,13 +8,14 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from rightsizer.protocols import says_secret
 from rightsizer.report.layout import label, one_line
 from rightsizer.report.page.content import Table
-from rightsizer.report.page.hidden import HIDDEN, hidden
 from rightsizer.results import Job
 from rightsizer.trials import TrialRecord
 from rightsizer.units import ABSENT, duration
 
+HIDDEN = "***"
 LONGEST_LIST = 1000
 """Of a spec's lists; a trace may be far longer."""
 
@@ -39,10 +40,9 @@ def spec_yaml(job: Job) -> str:
     for holder, key in (
         (request, "headers"),
         (server, "environment"),
-        *((candidate, "environment") for candidate in spec.get("candidates", [])),
     ):
         if key in holder:
-            holder[key] = hidden(holder[key])
+            holder[key] = _hidden(holder[key])
     path, query, _ = request.get("path", "").partition("?")
     if query:
         request["path"] = f"{path}?{HIDDEN}"
@@ -55,6 +55,11 @@ def spec_yaml(job: Job) -> str:
     whole = f"the whole: rightsizer show {job.id} --format json"
     notes = [f"# a list of {n} was cut to {LONGEST_LIST}; {whole}\n" for n in cut]
     return "".join([*notes, out.getvalue()])
+
+
+def _hidden(named: Mapping[str, Any]) -> dict[str, Any]:
+    """Headers or fixed variables, without the values of those whose names say secret."""
+    return {name: HIDDEN if says_secret(name) else value for name, value in named.items()}
 
 
 def facts(job: Job) -> Table:
