@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from rightsizer.errors import ExitCode, Reason, TrialFailed, TrialInterrupted, TrialState
+from rightsizer.errors import (
+    ExitCode,
+    Reason,
+    TrialFailed,
+    TrialInterrupted,
+    TrialInvalid,
+    TrialState,
+)
 from rightsizer.jobs import resume, run
 from rightsizer.loading import load
 from rightsizer.stop_switch import StopSwitch
@@ -167,6 +174,21 @@ def test_a_scout_that_is_lost_for_good_leaves_the_others_their_finals(tmp_path: 
     assert len(finals_of(job, "20.0")) == len(finals_of(job, "20.001")) >= 6
     [lost] = [t for t in job.trials if t.candidate.environment["SPEED"] == "21.0"]
     assert lost.state is TrialState.INTERRUPTED
+
+
+def test_finals_that_the_machine_spoilt_do_not_speak_against_a_candidate(tmp_path: Path):
+    starts: dict[str, int] = {}
+
+    def outcome(launch):
+        speed = launch.environment["SPEED"]
+        starts[speed] = starts.get(speed, 0) + 1
+        if speed == "20.0" and starts[speed] in (2, 3):
+            return TrialInvalid(Reason.GENERATOR_LOST, "gone")
+        return None
+
+    job = race(tmp_path, 20.0, 20.001, outcome=outcome)
+    assert {row.environment["SPEED"] for row in job.recommendations} == {"20.0", "20.001"}
+    assert not job.rejected
 
 
 def test_one_candidate_alone_has_nobody_to_race(tmp_path: Path):

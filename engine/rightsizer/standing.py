@@ -55,6 +55,11 @@ class Entrant:
     limit: LimitSpec
 
     @property
+    def own_failures(self) -> tuple[TrialRecord, ...]:
+        """Of those that gave none, the ones that the machine did not spoil."""
+        return tuple(trial for trial in self.failed if not _is_spoilt(trial))
+
+    @property
     def is_queue(self) -> bool:
         """Whether its latency follows a queue: else its finals are searches of their own."""
         return _is_queue(self.scout, self.limit)
@@ -118,7 +123,7 @@ def standing_of(
     """How the candidates stand; None where there never were two to compare, nor finals of one."""
     every = {entrant.candidate_id: entrant for entrant in _entrants(trials, limit)}
     entrants = {key: x for key, x in every.items() if not _is_unreliable(x)}
-    unreliable = {key: x.failed[-1] for key, x in every.items() if _is_unreliable(x)}
+    unreliable = {key: x.own_failures[-1] for key, x in every.items() if _is_unreliable(x)}
     prices_usd = {
         key: _lowest_price(entrant.scout, per_hour_usd) for key, entrant in entrants.items()
     }
@@ -200,9 +205,16 @@ def _entrants(trials: Sequence[TrialRecord], limit: LimitSpec) -> list[Entrant]:
     return found
 
 
+def _is_spoilt(trial: TrialRecord) -> bool:
+    """Whether the machine, and not the candidate, kept it from telling anything."""
+    if trial.state is TrialState.FAILED:
+        return False
+    return trial.state is TrialState.INVALID or any(s.verdict == "invalid" for s in trial.steps)
+
+
 def _is_unreliable(entrant: Entrant) -> bool:
     """Whether it is none to recommend: it fails as often as not when it is started again."""
-    return len(entrant.failed) >= max(2, len(entrant.finals))
+    return len(entrant.own_failures) >= max(2, len(entrant.finals))
 
 
 def _is_sound(trial: TrialRecord) -> bool:
