@@ -15,10 +15,9 @@ from typing import Literal
 
 from rightsizer.analysis.figures import Interval
 from rightsizer.analysis.intervals import t_quantile
-from rightsizer.standing import FEWEST_STARTS, INDIFFERENCE_RATIO
+from rightsizer.standing import CONFIDENCE, FEWEST_STARTS, INDIFFERENCE_RATIO
 
 Verdict = Literal["better", "worse", "same", "inconclusive"]
-CONFIDENCE = 0.95
 POWER_Z = 0.8416
 """Normal quantile of 80 %: so often the smallest difference that could be seen is seen."""
 MANY = 1000

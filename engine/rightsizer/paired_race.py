@@ -1,10 +1,11 @@
 """Two jobs against each other: matched candidates in paired finals, as many as fixed before. Pure.
 
 Each candidate is scouted once; then both of a pair meet in blocks of finals, on fresh starts that
-share arrivals and payloads, in random order, at one rate: the lower of their maxima as they are
-known. What was measured is read by one latency curve for both. So two equal sides are exchangeable
-in every block, and no error of a scout leans the same way in all of them. Nobody looks before the
-end: so many blocks are run, and Student's t on their log ratios has the error that it claims.
+share arrivals and payloads, A first and B first by turns, at one rate: the lower of their maxima as
+they are known. What was measured is read by one latency curve for both. So two equal sides are
+exchangeable in every block, and no error of a scout leans the same way in all of them. Nobody looks
+before the end: so many blocks are run, and Student's t on their log ratios has the error that it
+claims.
 """
 
 from __future__ import annotations
