@@ -14,6 +14,7 @@ import pytest
 import rightsizer
 
 from tests.hosts.images import address, require_engine
+from tests.noise import ADVICE, until_quiet
 
 from .serving import ROOT
 
@@ -67,7 +68,9 @@ def test_savedmodel_server_is_built_without_a_registry_and_measured(
     (tmp_path / "body.txt").write_text("hello")
     (tmp_path / "hosts.yaml").write_text("hosts:\n  - {name: rack, kind: docker}\n")
     (tmp_path / "job.yaml").write_text(JOB.replace("@PROTOCOL@", protocol))
-    job = rightsizer.run(tmp_path / "job.yaml")
-    [trial] = job.trials
+    [trial] = until_quiet(
+        lambda: rightsizer.run(tmp_path / "job.yaml").trials,
+        lambda found: ADVICE in found[0].detail,
+    )
     assert trial.state.value == "succeeded", trial.log_tail or trial.detail
     assert trial.requests.succeeded > 10

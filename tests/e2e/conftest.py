@@ -13,6 +13,8 @@ import psutil
 import pytest
 from rightsizer.errors import ExitCode
 
+from tests.noise import ADVICE, until_quiet
+
 SCRIPTED = Path(__file__).parents[1] / "traffic" / "servers" / "scripted.py"
 
 JOB = """\
@@ -52,34 +54,36 @@ def write_job(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-FAILED = '"state": "failed"'
-NOISE, MOST_TRIES = "repeat it when the machine is quiet", 3
+TOLD = ('"state": "failed"', '"state": "interrupted"')
+"""What happened to a candidate or its host, on a machine that was noisy too."""
 
 
 @pytest.fixture
 def rightsizer() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """The command line, to its end.
+    """The command line, to its end; again where it says that the machine spoilt a measurement.
 
-    A measurement that it says the machine has spoilt is repeated, as it advises; not a candidate
-    that failed on a machine that was noisy too: what made it fail happens once.
+    Not where a candidate failed or its host was lost: what a test does to them it does once.
     """
 
     def run(*arguments: object, timeout_s: float = 120.0) -> subprocess.CompletedProcess[str]:
-        for _ in range(MOST_TRIES):
-            done = subprocess.run(
+        def once() -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
                 [*command(), *map(str, arguments)],
                 capture_output=True,
                 text=True,
                 timeout=timeout_s,
                 check=False,
             )
-            said = done.stdout + done.stderr
-            spoilt = done.returncode == ExitCode.NO_VALID_MEASUREMENT and NOISE in said
-            if not spoilt or FAILED in said:
-                break
-        return done
+
+        return until_quiet(once, _is_spoilt)
 
     return run
+
+
+def _is_spoilt(done: subprocess.CompletedProcess[str]) -> bool:
+    said = done.stdout + done.stderr
+    spoilt = done.returncode == ExitCode.NO_VALID_MEASUREMENT and ADVICE in said
+    return spoilt and not any(state in said for state in TOLD)
 
 
 def command() -> list[str]:
