@@ -63,7 +63,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "assignment",
         "verdicts",
     ),
-    "keep": ("store", "migrations"),
+    "keep": ("store", "migrations", "registry"),
     "run": (
         "events",
         "results",

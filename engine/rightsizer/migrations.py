@@ -50,7 +50,36 @@ def m001_initial(db: sqlite3.Connection) -> None:
     )
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (m001_initial,)
+def m002_api(db: sqlite3.Connection) -> None:
+    """What the API keeps: models and packages, tags, and the requests that jobs were made from."""
+    db.execute(
+        """
+        CREATE TABLE resources (
+            kind TEXT NOT NULL,
+            name TEXT NOT NULL,
+            created_s REAL NOT NULL,
+            modified_s REAL NOT NULL,
+            body_json TEXT NOT NULL,
+            PRIMARY KEY (kind, name)
+        )
+        """
+    )
+    db.execute(
+        """
+        CREATE TABLE tags (
+            arn TEXT NOT NULL,
+            key TEXT NOT NULL,
+            value TEXT NOT NULL,
+            PRIMARY KEY (arn, key)
+        )
+        """
+    )
+    db.execute("ALTER TABLE jobs ADD COLUMN modified_utc TEXT NOT NULL DEFAULT ''")
+    db.execute("ALTER TABLE jobs ADD COLUMN request_json TEXT")
+    db.execute("CREATE UNIQUE INDEX jobs_of_api ON jobs (name) WHERE request_json IS NOT NULL")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (m001_initial, m002_api)
 
 
 def migrate(db: sqlite3.Connection) -> None:

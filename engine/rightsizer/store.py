@@ -78,6 +78,12 @@ class Store:
             self._db.execute("PRAGMA foreign_keys = ON")
             migrate(self._db)
 
+    @contextmanager
+    def database(self) -> Iterator[sqlite3.Connection]:
+        """The open database, for the other modules that keep things in it."""
+        with _translated(self.folder):
+            yield self._db
+
     def require_writable(self) -> None:
         """Raise StoreError unless files can be made and filled: before an hour of measuring."""
         with _translated(self.folder):

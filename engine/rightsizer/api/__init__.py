@@ -1,0 +1,1 @@
+"""The SageMaker-compatible API: the reference service's calls, answered by this engine."""

@@ -1,0 +1,87 @@
+"""serve.yaml: what the API serves with, checked strictly and all at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+
+from rightsizer.documents import Strict, problems_of, read_document
+from rightsizer.errors import ProblemsError
+from rightsizer.spec import Address
+
+REGION = "us-east-1"
+ACCOUNT_ID = "000000000000"
+
+
+class ImageSpec(Strict):
+    """What an image of the cloud is here: the first row whose pattern fits is taken."""
+
+    uri: str = Field(min_length=1)
+    """A pattern of image URIs, as of the shell: `*/tensorflow-inference:*`."""
+    image: str | None = None
+    """The image of docker hosts."""
+    command: tuple[str, ...] | None = Field(default=None, strict=False, min_length=1)
+    """The command of process hosts; its folder is serve.yaml's."""
+
+
+class EndpointSpec(Strict):
+    """An endpoint that already runs, under the name by which jobs ask for it."""
+
+    name: str = Field(min_length=1)
+    url: Address
+    instance_type: str = "local.1cpu"
+    """What it runs on, for its price."""
+
+
+class MetadataSpec(Strict):
+    """A row of ListModelMetadata."""
+
+    domain: str
+    task: str
+    framework: str
+    model: str
+    framework_version: str = ""
+
+
+class S3Spec(Strict):
+    """Where s3:// addresses are."""
+
+    endpoint_url: Address
+    region: str = REGION
+    anonymous: bool = False
+    """Without: with the credentials of the server's own environment."""
+
+
+class Settings(Strict):
+    """serve.yaml. Paths are relative to it."""
+
+    hosts: str | None = None
+    prices: str | None = None
+    images: tuple[ImageSpec, ...] = Field(default=(), strict=False)
+    """Before the built-in rows."""
+    endpoints: tuple[EndpointSpec, ...] = Field(default=(), strict=False)
+    s3: S3Spec | None = None
+    folders: tuple[str, ...] = Field(default=(), strict=False)
+    """Where file:// addresses may lie."""
+    metadata: tuple[MetadataSpec, ...] = Field(default=(), strict=False)
+    """Before the built-in rows."""
+    account_id: Annotated[str, Field(pattern=r"^[0-9]{12}$")] = ACCOUNT_ID
+    region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")] = REGION
+    allowed_hosts: tuple[str, ...] = Field(default=(), strict=False)
+    """More names by which clients may call the server, where it listens beyond this machine."""
+
+
+def load_settings(path: Path) -> Settings:
+    """Read a serve.yaml; raises ProblemsError with everything wrong in it."""
+    document = read_document(path)
+    problems = list(document.problems)
+    settings = Settings()
+    try:
+        settings = Settings.model_validate(document.data or {})
+    except ValidationError as error:
+        problems += problems_of(error, document.data)
+    if problems:
+        raise ProblemsError(document.render(problems))
+    return settings
