@@ -63,7 +63,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "assignment",
         "verdicts",
     ),
-    "keep": ("store", "migrations", "registry"),
+    "keep": ("store", "migrations", "registry", "job_heads"),
     "run": (
         "events",
         "results",
@@ -82,6 +82,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "trial_run",
         "trial_watch",
         "judging",
+        "failures",
         "jobs",
         "measured",
         "measurement",

@@ -66,7 +66,8 @@ def expand(candidates: Sequence[CandidateSpec]) -> tuple[Candidate, ...]:
 def candidates_of(spec: JobSpec) -> tuple[tuple[Candidate, ...], list[str]]:
     """The candidates, counted before they are made, or what is wrong with them."""
     count = sum(prod(map(len, entry.environment.values())) for entry in spec.candidates)
-    if count > spec.limits.max_trials:
+    # A default job's were fitted to its trials; of types that are measured once all count there.
+    if spec.type != "default" and count > spec.limits.max_trials:
         problem = (
             f"the sweep has {count} candidates and limits.max_trials is "
             f"{spec.limits.max_trials}; sweep fewer values or raise it"

@@ -42,6 +42,9 @@ def _type_contradictions(data: dict[str, Any]) -> list[Problem]:
         if server.get("knobs") is not None:
             message = "knobs belong to type default; remove them, or sweep in candidates"
             problems.append(Problem(("server", "knobs"), message))
+        if data.get("instance_types") is not None:
+            message = "instance_types belongs to type default; name them in candidates"
+            problems.append(Problem(("instance_types",), message))
         return problems
     problems = []
     if data.get("candidates") is not None:

@@ -103,18 +103,22 @@ def chosen(
     """
     spec = _with_limits(spec)
     room = _room(spec, len(offers))
-    fits, passed_over = _types(offers, catalog)
-    if over := fits[_most(spec) :]:
-        fits = fits[: _most(spec)]
-        names = tuple(fit.instance_type for fit in over)
+    fits, passed_over = _types(offers, catalog, spec.instance_types)
+    groups = _groups(fits, offers)
+    if over := groups[_most(spec) :]:
+        groups = groups[: _most(spec)]
+        names = tuple(fit.instance_type for group in over for fit in group)
         passed_over = (*passed_over, PassedOver(names, _too_many(spec)))
-    sizes = {fit.instance_type: _size(fit.placement, machine) for fit in fits if fit.placement}
+    sizes = {g[0].instance_type: _size(g[0].placement, machine) for g in groups if g[0].placement}
     fixed = _fixed(spec, knobs)
     made = design(knobs, sizes, fixed, room)
     candidates = tuple(
-        CandidateSpec(instance_type=name, environment={k: (v,) for k, v in setting.items()})
-        for name, settings in made.settings.items()
-        for setting in settings
+        CandidateSpec(
+            instance_type=fit.instance_type, environment={k: (v,) for k, v in setting.items()}
+        )
+        for group in groups
+        for setting in made.settings.get(group[0].instance_type, ())
+        for fit in group
     )
     if made.impossible:
         why = "no combination of the knobs meets what is required there"
@@ -123,12 +127,13 @@ def chosen(
         types=tuple(
             ChosenType(
                 fit.instance_type,
-                sizes[fit.instance_type],
+                sizes[group[0].instance_type],
                 str(fit.provenance),
-                len(made.settings[fit.instance_type]),
+                len(made.settings[group[0].instance_type]),
             )
-            for fit in fits
-            if fit.instance_type in made.settings
+            for group in groups
+            if group[0].instance_type in made.settings
+            for fit in group
         ),
         passed_over=passed_over,
         knobs_from=knobs.source if knobs else "",
@@ -141,35 +146,38 @@ def chosen(
         room=room,
         allowed_s=spec.limits.duration_s,
     )
-    return _with_trials(spec.model_copy(update={"candidates": candidates}), choice), choice
+    trials = sum(map(len, made.settings.values()))
+    return _with_trials(spec.model_copy(update={"candidates": candidates}), trials), choice
 
 
 # -- instance types ----------------------------------------------------------------------------
 
 
 def _types(
-    offers: Sequence[HostOffer], catalog: Catalog
+    offers: Sequence[HostOffer], catalog: Catalog, wanted: Sequence[str]
 ) -> tuple[list[Fit], tuple[PassedOver, ...]]:
     """Those worth measuring, each as the first host that has it offers it."""
     fits: dict[str, Fit] = {}
     for offer in offers:
         for fit in offer.types:
-            if fit.provenance is not None:
+            if fit.provenance is not None and (not wanted or fit.instance_type in wanted):
                 fits.setdefault(fit.instance_type, fit)
+    absent = tuple(name for name in wanted if name not in fits)
     apart = {name: fit for name, fit in fits.items() if not fit.co_located}
     kept = apart or dict(list(fits.items())[:1])
-    left = [_passed(fits, kept, "a core would be shared with the generator")]
+    left = [PassedOver(absent, "no host offers them")]
+    left.append(_passed(fits, kept, "a core would be shared with the generator"))
     priced = {name: fit for name, fit in kept.items() if _is_priced(name, catalog)}
     if priced:
         left.append(_passed(kept, priced, "no price; a row of the price file gives one"))
         kept = priced
-    spread = _apart_in_size(kept)
+    spread = kept if wanted else _apart_in_size(kept)
     left.append(_passed(kept, spread, "close in size to others"))
     if not spread:
         faults = "; ".join(problem for offer in offers for problem in offer.problems)
         raise EnvironmentFault(
             "type default found no instance type to measure",
-            faults
+            (f"no host offers {', '.join(absent)}" if absent else faults)
             or "no host can run this server: a command needs a process host, an image "
             "a docker host",
             "see `rightsizer hosts`",
@@ -177,6 +185,16 @@ def _types(
     # In order of size, so that no host's order matters.
     ordered = sorted(spread.values(), key=_cpus)
     return ordered, tuple(one for one in left if one.instance_types)
+
+
+def _groups(fits: Sequence[Fit], offers: Sequence[HostOffer]) -> list[tuple[Fit, ...]]:
+    """The types, those together that get the same of the same host: they are measured once."""
+    found: dict[object, tuple[Fit, ...]] = {}
+    for fit in fits:
+        host = next(offer.name for offer in offers if fit in offer.types)
+        key = (host, fit.placement)
+        found[key] = (*found.get(key, ()), fit)
+    return list(found.values())
 
 
 def _is_priced(name: str, catalog: Catalog) -> bool:
@@ -257,13 +275,13 @@ def _too_many(spec: JobSpec) -> str:
     return f"limits.max_trials {spec.limits.max_trials} has no room for them; raise it"
 
 
-def _with_trials(spec: JobSpec, choice: Choice) -> JobSpec:
+def _with_trials(spec: JobSpec, candidates: int) -> JobSpec:
     """As many trials as the time may hold, unless the user said how many."""
     if "max_trials" in spec.limits.model_fields_set:
         return spec
-    left_s = spec.limits.duration_s - _scouting_s(spec, 1, choice.candidates)
+    left_s = spec.limits.duration_s - _scouting_s(spec, 1, candidates)
     finals = max(FINALS, int(left_s / _finals_s(spec, 1, 1)))
-    update = {"max_trials": choice.candidates + finals}
+    update = {"max_trials": candidates + finals}
     return spec.model_copy(update={"limits": spec.limits.model_copy(update=update)})
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from rightsizer import events
 from rightsizer.archives import MODEL_LIMITS, extract
 from rightsizer.errors import InputError, UsageError
+from rightsizer.failures import failure_of
 from rightsizer.hosts.base import Calibration, Host, Launch
 from rightsizer.hosts.docker.host import DockerHost
 from rightsizer.hosts.process import ProcessHost
@@ -108,7 +109,7 @@ def run(
         stored = create(opened, prepared, job_file)
         with opened.own(stored.id):
             outside = outside or real_outside(workers)
-            return _run_owned(opened, stored, prepared, on_event, switch, outside)
+            return run_owned(opened, stored, prepared, on_event, switch, outside)
 
 
 def create(
@@ -116,8 +117,16 @@ def create(
 ) -> StoredJob:
     """A new job in the store, with what `resume` and reports need of its making; `is_side`: of an
     A/B comparison."""
-    inputs = {
-        "job_file": str(Path(job_file).absolute()),
+    inputs = inputs_of(prepared, str(Path(job_file).absolute()), is_side=is_side)
+    spec = prepared.spec.model_dump(mode="json")
+    store.require_writable()
+    return store.create_job(prepared.spec.name, prepared.spec.type, spec, inputs)
+
+
+def inputs_of(prepared: Prepared, job_file: str, *, is_side: bool = False) -> dict[str, Any]:
+    """What is kept of a job's making beside its spec."""
+    return {
+        "job_file": job_file,
         "base_dir": str(prepared.base_dir),
         "digests": dict(prepared.digests),
         "prices": _prices(prepared),
@@ -126,9 +135,6 @@ def create(
         "is_side": is_side,
         "choice": None if prepared.choice is None else asdict(prepared.choice),
     }
-    spec = prepared.spec.model_dump(mode="json")
-    store.require_writable()
-    return store.create_job(prepared.spec.name, prepared.spec.type, spec, inputs)
 
 
 def resume(
@@ -158,15 +164,15 @@ def resume(
         base_dir = Path(stored.inputs["base_dir"])
         with opened.own(stored.id):
             prepared = prepare_spec(JobSpec.model_validate(dict(stored.spec)), base_dir)
-            _refuse_changes(stored, prepared)
+            refuse_changes(stored, prepared)
             require_runnable(prepared.plan)
             require_cpus(workers, prepared.plan.fewest_generator_cpus)
             opened.request_stop(stored.id, False)
             outside = outside or real_outside(workers)
-            return _run_owned(opened, stored, prepared, on_event, switch, outside)
+            return run_owned(opened, stored, prepared, on_event, switch, outside)
 
 
-def _run_owned(
+def run_owned(
     store: Store,
     stored: StoredJob,
     prepared: Prepared,
@@ -174,7 +180,7 @@ def _run_owned(
     switch: StopSwitch | None,
     outside: Outside,
 ) -> Job:
-    """Lease the job's CPUs, run it, and say how it ended."""
+    """Lease an owned job's CPUs, run it, and say how it ended; raises as `run` does."""
     switch = switch or StopSwitch()
     say = speaker(store, stored.id, on_event)
     limit_s = prepared.spec.limits.duration_s
@@ -188,6 +194,9 @@ def _run_owned(
         say=say,
     ) as deadline_s:
         _measure(store, stored, prepared, outside, switch, say, deadline_s)
+        # Before the status says that it has ended: nobody sees the one without the other.
+        job = assemble(store, store.job(stored.id))
+        store.set_failure(stored.id, failure_of(job, store.job_dir(stored.id)))
     return assemble(store, store.job(stored.id))
 
 
@@ -294,7 +303,8 @@ def _launch(
     )
 
 
-def _refuse_changes(stored: StoredJob, prepared: Prepared) -> None:
+def refuse_changes(stored: StoredJob, prepared: Prepared) -> None:
+    """Raise InputError where a file that the job was started with is another by now."""
     before = dict(stored.inputs["digests"])
     # An image that was missing then, and is there now, brings back the candidates it kept out.
     changed = [

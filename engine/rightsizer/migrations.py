@@ -75,6 +75,7 @@ def m002_api(db: sqlite3.Connection) -> None:
         """
     )
     db.execute("ALTER TABLE jobs ADD COLUMN modified_utc TEXT NOT NULL DEFAULT ''")
+    db.execute("ALTER TABLE jobs ADD COLUMN failure TEXT NOT NULL DEFAULT ''")
     db.execute("ALTER TABLE jobs ADD COLUMN request_json TEXT")
     db.execute("CREATE UNIQUE INDEX jobs_of_api ON jobs (name) WHERE request_json IS NOT NULL")
 

@@ -346,6 +346,10 @@ class JobSpec(Strict):
     payload: PayloadSpec
     candidates: tuple[CandidateSpec, ...] = Field(default=(), strict=False, min_length=1)
     """Of type default those that were chosen, once the job is planned; never the user's."""
+    instance_types: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        default=(), strict=False
+    )
+    """Of type default: it chooses from these alone; without it, from all that hosts offer."""
     traffic: Traffic = SearchTraffic()
     limit: LimitSpec = LimitSpec()
     target: TargetSpec | None = None

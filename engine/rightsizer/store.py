@@ -47,6 +47,16 @@ class StoredJob:
     inputs: Mapping[str, Any]
     cut_short: str
     """Why the job ended before its plan did; empty when it did not."""
+    modified: str = ""
+    """When its status was last set, ISO 8601; empty in older stores."""
+    failure: str = ""
+    """Why a job that ran to its end has nothing to recommend; empty where it has."""
+    request: Mapping[str, Any] | None = None
+    """What the API was asked for; None of a job that was not made there."""
+
+
+class NameTaken(UsageError):
+    """The API has a job of that name."""
 
 
 def default_store() -> Path:
@@ -102,19 +112,49 @@ class Store:
     # -- jobs ----------------------------------------------------------------------------------
 
     def create_job(
-        self, name: str, kind: str, spec: Mapping[str, Any], inputs: Mapping[str, Any]
+        self,
+        name: str,
+        kind: str,
+        spec: Mapping[str, Any],
+        inputs: Mapping[str, Any],
+        request: Mapping[str, Any] | None = None,
     ) -> StoredJob:
-        """A new pending job with an id of its own: the name, cut to 55, and 8 hex digits."""
+        """A new pending job with an id of its own: the name, cut to 55, and 8 hex digits.
+
+        Raises:
+            NameTaken: of a `request`, where the API has made a job of that name.
+        """
         job_id = f"{name[:55]}-{secrets.token_hex(4)}"
         created = datetime.now(UTC).isoformat(timespec="seconds")
         with _translated(self.folder):
             self.job_dir(job_id).mkdir(parents=True)
-            self._db.execute(
-                "INSERT INTO jobs (id, name, type, status, created_utc, spec_json, inputs_json)"
-                " VALUES (?, ?, ?, 'pending', ?, ?, ?)",
-                (job_id, name, kind, created, json.dumps(spec), json.dumps(inputs)),
+            cursor = self._db.execute(
+                "INSERT INTO jobs (id, name, type, status, created_utc, modified_utc, spec_json,"
+                " inputs_json, request_json) VALUES (?, ?, ?, 'pending', ?, ?, ?, ?, ?)"
+                " ON CONFLICT DO NOTHING",
+                (
+                    job_id,
+                    name,
+                    kind,
+                    created,
+                    _now(),
+                    json.dumps(spec),
+                    json.dumps(inputs),
+                    None if request is None else json.dumps(request),
+                ),
             )
+            if not cursor.rowcount:
+                self.job_dir(job_id).rmdir()
+                raise NameTaken(f"a job named {name} exists", "", "choose another name")
         return self.job(job_id)
+
+    def set_plan(self, job_id: str, spec: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
+        """What a job that was made before its inputs were there is found to be, once they are."""
+        with _translated(self.folder):
+            self._db.execute(
+                "UPDATE jobs SET spec_json = ?, inputs_json = ? WHERE id = ?",
+                (json.dumps(spec), json.dumps(inputs), job_id),
+            )
 
     def job(self, job_id: str) -> StoredJob:
         """One job by its id; raises UsageError where there is none."""
@@ -147,12 +187,19 @@ class Store:
         """Move a job on; `cut_short` says why it ended before its plan did."""
         with _translated(self.folder):
             self._db.execute(
-                "UPDATE jobs SET status = ?, cut_short = ? WHERE id = ?",
-                (status, cut_short, job_id),
+                "UPDATE jobs SET status = ?, cut_short = ?, modified_utc = ? WHERE id = ?",
+                (status, cut_short, _now(), job_id),
             )
+
+    def set_failure(self, job_id: str, failure: str) -> None:
+        """Say why a job has nothing to recommend; empty: it has."""
+        with _translated(self.folder):
+            self._db.execute("UPDATE jobs SET failure = ? WHERE id = ?", (failure, job_id))
 
     def status_of(self, job: StoredJob) -> str:
         """The stored status, unless the job's engine died: then it is stopped."""
+        if job.status == "pending" and job.request is not None:
+            return "pending"  # the API's queue has it, whether or not the API runs now
         if job.status in ("pending", "running", "stopping") and not self.is_owned(job.id):
             return "stopped"
         return "stopping" if job.status == "running" and job.stop_requested else job.status
@@ -285,7 +332,14 @@ def _stored(row: sqlite3.Row) -> StoredJob:
         spec=json.loads(row["spec_json"]),
         inputs=json.loads(row["inputs_json"]),
         cut_short=row["cut_short"],
+        modified=row["modified_utc"],
+        failure=row["failure"],
+        request=None if row["request_json"] is None else json.loads(row["request_json"]),
     )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _check_writable(folder: Path) -> None:

@@ -1,0 +1,63 @@
+"""Stored jobs in brief: as much of each as a list shows, without reading specs and trials."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from rightsizer.store import Store
+
+
+@dataclass(frozen=True)
+class JobHead:
+    """A job's row without its spec. Times are ISO 8601, UTC."""
+
+    id: str
+    name: str
+    type: str
+    status: str
+    """As stored: an engine that died has left it as it was."""
+    created: str
+    modified: str
+    stop_requested: bool
+    cut_short: str
+    failure: str
+    request_json: str | None
+
+    @property
+    def is_of_api(self) -> bool:
+        """Whether it was made there."""
+        return self.request_json is not None
+
+    @cached_property
+    def request(self) -> Mapping[str, Any]:
+        """What the API was asked for; empty of a job that was not made there."""
+        found: Mapping[str, Any] = json.loads(self.request_json or "{}")
+        return found
+
+
+_COLUMNS = (
+    "SELECT id, name, type, status, created_utc AS created, modified_utc AS modified,"
+    " stop_requested, cut_short, failure, request_json FROM jobs"
+)
+
+
+def heads(store: Store) -> list[JobHead]:
+    """All jobs, in the order in which they were made."""
+    with store.database() as db:
+        return [_head(row) for row in db.execute(f"{_COLUMNS} ORDER BY created_utc, rowid")]
+
+
+def heads_named(store: Store, name: str) -> list[JobHead]:
+    """The jobs with that name or id."""
+    with store.database() as db:
+        rows = db.execute(f"{_COLUMNS} WHERE name = ? OR id = ? ORDER BY rowid", (name, name))
+        return [_head(row) for row in rows]
+
+
+def _head(row: Any) -> JobHead:
+    fields = {**dict(row), "stop_requested": bool(row["stop_requested"])}
+    return JobHead(**{**fields, "modified": row["modified"] or row["created"]})
