@@ -44,7 +44,7 @@ def stop(job: str, *, store: str | Path | None = None) -> StoredJob:
     """
     with Store(Path(store) if store is not None else default_store()) as opened:
         stored = opened.find(job)
-        if not opened.is_owned(stored.id):
+        if opened.status_of(stored) not in ("pending", "running", "stopping"):
             raise UsageError(f"{stored.id} is not running", "nothing to stop")
         opened.request_stop(stored.id)
         return opened.job(stored.id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,11 @@ def assemble(store: Store, stored: StoredJob) -> Job:
     standing = raced(trials, spec, prices)
     ranked, rejected = recommend(trials, prices.__getitem__, spec.target, standing)
     on_job = []
+    scale = stored.inputs.get("time_scale", 1.0)
+    if scale != 1.0:
+        scaled = doubts.time_scaled(scale)
+        on_job.append(scaled)
+        ranked = [replace(row, doubts=(scaled, *row.doubts)) for row in ranked]
     if stored.cut_short:
         on_job.append(doubts.cut_short(stored.cut_short))
     choice = stored.inputs.get("choice")

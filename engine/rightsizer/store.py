@@ -15,7 +15,7 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -53,6 +53,15 @@ class StoredJob:
     """Why a job that ran to its end has nothing to recommend; empty where it has."""
     request: Mapping[str, Any] | None = None
     """What the API was asked for; None of a job that was not made there."""
+
+
+@dataclass(frozen=True)
+class StoredEvent:
+    """An event of a job's history: its class's name, when (ISO 8601, UTC), its fields."""
+
+    kind: str
+    at: str
+    fields: Mapping[str, Any]
 
 
 class NameTaken(UsageError):
@@ -298,6 +307,17 @@ class Store:
                 " coalesce(max(number), 0) + 1, ?, ?, ? FROM events WHERE job_id = ?",
                 (job_id, now, kind, json.dumps(event), job_id),
             )
+
+    def history(self, job_id: str, kinds: Sequence[str]) -> list[StoredEvent]:
+        """The job's events of some kinds, in their order."""
+        marks = ", ".join("?" * len(kinds))
+        with _translated(self.folder):
+            rows = self._db.execute(
+                "SELECT kind, at_utc, event_json FROM events WHERE job_id = ?"
+                f" AND kind IN ({marks}) ORDER BY number",
+                (job_id, *kinds),
+            ).fetchall()
+        return [StoredEvent(row[0], row[1], json.loads(row[2])) for row in rows]
 
     def events(self, job_id: str, after: int = 0) -> list[tuple[int, str, dict[str, Any]]]:
         """(number, kind, event) of the job's history after a number."""

@@ -343,6 +343,18 @@ def cut_short(what: str) -> Doubt:
     return Doubt("cut-short", "weakens", f"{what}: not all that was planned was measured", "resume")
 
 
+def time_scaled(scale: float) -> Doubt:
+    """Of the API: phases were not as long as the reference's."""
+    return Doubt(
+        "time-scaled",
+        "weakens",
+        f"phases and the time of Default jobs were {scale:g} times as long as the reference's, and "
+        "users joined as much faster",
+        "start `rightsizer serve` without --time-scale",
+        {"time_scale": scale},
+    )
+
+
 def left_out(combinations: int, candidates: int, cut: Sequence[str]) -> Doubt:
     """A default job had no room for all combinations of its knobs."""
     of = f"; not all values were measured of {', '.join(cut)}" if cut else ""

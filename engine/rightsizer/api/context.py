@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rightsizer.api.settings import Settings
@@ -24,6 +25,8 @@ class Context:
     store: Store
     registry: Registry
     settings: Settings
+    base_dir: Path
+    """What paths in the settings are relative to: serve.yaml's folder."""
     time_scale: float = 1.0
     """The reference's phase lengths are multiplied by it."""
     now_s: Callable[[], float] = time.time

@@ -23,6 +23,7 @@ from rightsizer.cli import (
     resume,
     run,
     selftest,
+    serve,
     show,
     stop,
     what_if,
@@ -55,6 +56,7 @@ app.command("what-if")(what_if.what_if)
 app.command("hosts")(hosts.hosts)
 app.command("instance-types")(instance_types.instance_types)
 app.command("selftest")(selftest.selftest)
+app.command("serve")(serve.serve)
 
 
 def run_verb(arguments: list[str]) -> None:

@@ -1,0 +1,143 @@
+"""What the engine says of a job: lines of its log streams, and tags."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from rightsizer import events
+from rightsizer.api.context import Context
+from rightsizer.api.faults import ApiFault
+from rightsizer.api.jobs.describing import ended_job
+from rightsizer.api.jobs.naming import ENDED, failure_reason, job_named, seconds_of, status_of
+from rightsizer.api.jobs.rows import endpoint_name
+from rightsizer.api.logs import LogLine
+from rightsizer.job_heads import JobHead
+from rightsizer.recommendation import Recommendation
+from rightsizer.report.board import Board
+from rightsizer.report.live import line_of
+from rightsizer.store import StoredEvent
+
+GROUP = "/aws/sagemaker/InferenceRecommendationsJobs"
+EXECUTION = "execution"
+ENDPOINT = "Endpoint"
+OF_TRIAL = ("TrialStarted", "ServerReady", "StepStarted", "StepEnded", "TrialEnded")
+TOLD = ("JobStarted", *OF_TRIAL, "JobEnded")
+"""Not the progress of a running step: a line every five seconds tells nobody anything."""
+MADE = "rightsizer:"
+TAG_MOST = 256
+_EVENTS: Mapping[str, TypeAdapter[Any]] = {
+    name: TypeAdapter(getattr(events, name)) for name in TOLD
+}
+
+
+def lines_of(context: Context, group: str, stream: str) -> Sequence[LogLine] | None:
+    """A stream's lines, oldest first; None where there is no such stream.
+
+    `<job>/execution` has the whole job, and at its end the recommendations with their doubts;
+    `<job>/Endpoint/<endpoint name>` one test.
+    """
+    name, _, rest = stream.partition("/")
+    if group != GROUP or not name or not rest:
+        return None
+    try:
+        head = job_named(context, name)
+    except ApiFault:
+        return None
+    history = context.store.history(head.id, TOLD)
+    if rest == EXECUTION:
+        return [_queued(head), *_told(history), *_ending(context, head, name)]
+    trials = _trials_of(context, head, rest.removeprefix(f"{ENDPOINT}/"))
+    if not trials or not rest.startswith(f"{ENDPOINT}/"):
+        return None
+    return _told([event for event in history if event.fields.get("trial_id") in trials])
+
+
+def tags_of(context: Context, name: str) -> Mapping[str, str] | None:
+    """What the engine says of a job by tags; None where there is none of that name."""
+    try:
+        head = job_named(context, name)
+    except ApiFault:
+        return None
+    found = {"job-id": head.id}
+    if status_of(context.store, head) in ENDED:
+        job = ended_job(context.store, head)
+        if job.recommendations:
+            best = job.recommendations[0]
+            codes = [doubt.code for row in job.recommendations for doubt in row.doubts]
+            found |= {
+                "basis": best.basis,
+                "provenance": _joined(row.provenance for row in job.recommendations),
+                "percentile": best.percentile,
+                "doubts": _joined([*(doubt.code for doubt in job.doubts), *codes]),
+            }
+    return {f"{MADE}{key}": _tag_value(value) for key, value in found.items()}
+
+
+def _joined(words: Any) -> str:
+    return " ".join(dict.fromkeys(words))
+
+
+def _tag_value(text: str) -> str:
+    """As much of a text as a tag's value may hold."""
+    return re.sub(r"[^\w\s.:/=+@-]", "_", text)[:TAG_MOST]
+
+
+def _trials_of(context: Context, head: JobHead, endpoint: str) -> set[str]:
+    return {
+        trial.id
+        for trial in context.store.trials(head.id)
+        for candidate in trial.candidates
+        if endpoint_name(candidate.instance_type, candidate.environment, trial.block) == endpoint
+    }
+
+
+def _queued(head: JobHead) -> LogLine:
+    return LogLine(_ms(head.created), f"job {head.name} is queued as {head.id}")
+
+
+def _told(history: Sequence[StoredEvent]) -> list[LogLine]:
+    board, found = Board(), []
+    for stored in history:
+        event = _EVENTS[stored.kind].validate_python(dict(stored.fields))
+        at_s = seconds_of(stored.at)
+        board = board.after(event, at_s)
+        if text := line_of(event, board, at_s):
+            found.append(LogLine(_ms(stored.at), text))
+    return found
+
+
+def _ending(context: Context, head: JobHead, name: str) -> Iterator[LogLine]:
+    """What the job came to, once it has ended."""
+    status = status_of(context.store, head)
+    if status not in ENDED:
+        return
+    at_ms = _ms(head.modified)
+    if reason := failure_reason(head, status):
+        yield LogLine(at_ms, f"job {name} failed: {reason}")
+    job = ended_job(context.store, head)
+    for row in job.recommendations:
+        yield LogLine(at_ms, f"recommendation {row.rank}: {_said(row)}")
+    rows = [(f"recommendation {row.rank}", row.doubts) for row in job.recommendations]
+    for whose, doubts in [("the job", job.doubts), *rows]:
+        for doubt in doubts:
+            todo = f"; {doubt.next_step}" if doubt.next_step else ""
+            said = f"doubt on {whose} ({doubt.severity}): {doubt.code}: {doubt.message}{todo}"
+            yield LogLine(at_ms, said)
+
+
+def _said(row: Recommendation) -> str:
+    low, high = row.max_invocations_per_min_ci or (None, None)
+    ci = "" if low is None or high is None else f" ({low:.1f} to {high:.1f})"
+    return (
+        f"{row.instance_type} {row.environment_text}".strip()
+        + f": {row.max_invocations_per_min:.1f} invocations a minute{ci}, {row.basis} basis, "
+        f"measured on a host that is {row.provenance}"
+    )
+
+
+def _ms(iso: str) -> int:
+    return int(seconds_of(iso) * 1000)

@@ -1,0 +1,143 @@
+"""`rightsizer serve`: the parts put together, from the first check to the last process's end."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import shlex
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from rightsizer.api.application import Application
+from rightsizer.api.context import Context
+from rightsizer.api.credentials import PROFILE, Credentials, load_or_make
+from rightsizer.api.listening import Listener
+from rightsizer.api.operations import OPERATIONS
+from rightsizer.api.settings import Settings, load_settings
+from rightsizer.api.supervisor import Supervisor
+from rightsizer.errors import EnvironmentFault, StoreError
+from rightsizer.hosts.affinity import kept_to
+from rightsizer.hosts.probe import this_machine
+from rightsizer.registry import Registry
+from rightsizer.store import Store, default_store
+
+CREDENTIALS = "credentials"
+"""The file of the key pair, in the store, unless another is given."""
+LOCK = "serve.lock"
+
+
+def serve(
+    *,
+    host: str,
+    port: int,
+    store: Path | None,
+    config: Path | None,
+    credentials: Path | None,
+    time_scale: float,
+    verbose: bool,
+) -> None:
+    """Serve until SIGTERM or Ctrl-C; what runs then goes on with the next server.
+
+    Raises:
+        InputError: serve.yaml or the credentials file.
+        EnvironmentFault: the address is taken, or the store is served already.
+    """
+    settings = Settings() if config is None else load_settings(config)
+    folder = (default_store() if store is None else store).absolute()
+    base_dir = folder if config is None else config.absolute().parent
+    level = logging.DEBUG if verbose else logging.INFO
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(message)s")
+    for noisy in ("botocore", "asyncio", "uvicorn"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    with Store(folder) as opened, _only_one(folder), _bound(host, port) as bound:
+        opened.require_writable()
+        path = folder / CREDENTIALS if credentials is None else credentials.absolute()
+        keys = load_or_make(path, settings.region)
+        machine = this_machine()
+        cpus = machine.cpus if machine.can_pin else None
+        supervisor = Supervisor(folder, settings, cpus, _worker_environment(settings, path))
+        context = Context(
+            store=opened,
+            registry=Registry(opened),
+            settings=settings,
+            base_dir=base_dir,
+            time_scale=time_scale,
+            wake=supervisor.wake,
+        )
+        operations = {name: partial(run, context) for name, run in OPERATIONS.items()}
+        application = Application(operations, keys, _names(host, settings), bound.getsockname()[1])
+        listener = Listener(application, bound)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: listener.stop())
+        # Where generators run, as the engine itself does: the servers' CPUs are theirs.
+        with kept_to(machine.cores[0] if machine.can_pin else ()):
+            supervisor.start()
+            try:
+                listener.serve(lambda: _say_ready(settings, path, keys, host, bound))
+            finally:
+                supervisor.close()
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """Be the one server of a store; raises StoreError."""
+    with (folder / LOCK).open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            todo = "stop that one, or give another --store"
+            raise StoreError(f"{folder} is served already", "by another process", todo) from None
+        yield
+
+
+@contextmanager
+def _bound(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket that has its address; raises EnvironmentFault."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            bound.bind((host, port))
+        except OSError as error:
+            what = f"cannot listen on {host} port {port}"
+            todo = "give another --port (0: one that is free) or --host"
+            raise EnvironmentFault(what, error.strerror or str(error), todo) from None
+        yield bound
+
+
+def _names(host: str, settings: Settings) -> tuple[str, ...]:
+    """What clients may call this server."""
+    return ("127.0.0.1", "localhost", "[::1]", host, *settings.allowed_hosts)
+
+
+def _worker_environment(settings: Settings, credentials: Path) -> dict[str, str]:
+    """A worker's own: where the store of objects is ours too, it knows clients by the same keys."""
+    environment = dict(os.environ)
+    own = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_SHARED_CREDENTIALS_FILE")
+    if settings.s3 is not None and not any(name in environment for name in own):
+        environment |= {"AWS_SHARED_CREDENTIALS_FILE": str(credentials), "AWS_PROFILE": PROFILE}
+    return environment
+
+
+def _say_ready(
+    settings: Settings, path: Path, keys: Credentials, host: str, bound: socket.socket
+) -> None:
+    name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    address = f"http://{name}:{bound.getsockname()[1]}"
+    variables = {
+        "AWS_SHARED_CREDENTIALS_FILE": str(path),
+        "AWS_PROFILE": PROFILE,
+        "AWS_DEFAULT_REGION": keys.region,
+        "AWS_ENDPOINT_URL_SAGEMAKER": address,
+        "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": address,
+    }
+    if settings.s3 is not None:
+        variables["AWS_ENDPOINT_URL_S3"] = settings.s3.endpoint_url
+    said = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
+    print(f"ready: export {said}", flush=True)
