@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,24 @@ class Registry:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """All changes inside it are made, or, where it is left by an exception, none of them.
+
+        Nobody else changes the store meanwhile: what was read inside it still holds. Not nested.
+        """
+        with self._store.database() as db:
+            db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            with self._store.database() as db:
+                db.execute("COMMIT")
+        except BaseException:
+            with self._store.database() as db:
+                if db.in_transaction:  # a full disk may have ended it
+                    db.execute("ROLLBACK")
+            raise
+
     def add(self, kind: str, name: str, body: Mapping[str, Any], now_s: float) -> bool:
         """Keep a new resource; False, and nothing changed, where the name is taken."""
         with self._store.database() as db:
@@ -45,13 +64,24 @@ class Registry:
             ).fetchone()
         return None if row is None else _resource(row)
 
-    def all(self, kind: str) -> list[Resource]:
-        """Every resource of a kind, in the order in which they were made."""
+    def all(self, kind: str, *, prefix: str = "") -> list[Resource]:
+        """Every resource of a kind whose name begins so, in the order in which they were made."""
         with self._store.database() as db:
             rows = db.execute(
-                "SELECT * FROM resources WHERE kind = ? ORDER BY created_s, rowid", (kind,)
+                "SELECT * FROM resources WHERE kind = ? AND substr(name, 1, length(?)) = ?"
+                " ORDER BY created_s, rowid",
+                (kind, prefix, prefix),
             ).fetchall()
         return [_resource(row) for row in rows]
+
+    def change(self, kind: str, name: str, body: Mapping[str, Any], now_s: float) -> bool:
+        """Give a resource another body; False where there is none of that name."""
+        with self._store.database() as db:
+            cursor = db.execute(
+                "UPDATE resources SET body_json = ?, modified_s = ? WHERE kind = ? AND name = ?",
+                (json.dumps(body), now_s, kind, name),
+            )
+            return cursor.rowcount == 1
 
     def remove(self, kind: str, name: str) -> bool:
         """Forget a resource; False where there was none."""

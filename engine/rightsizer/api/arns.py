@@ -22,3 +22,14 @@ def name_of(arn: str) -> tuple[str, str] | None:
         return None
     kind, slash, name = parts[5].partition("/")
     return (kind, name) if slash and name else None
+
+
+def resolve(settings: Settings, kind: str, given: str) -> tuple[str, str]:
+    """(name, ARN) of what a request names by the one or the other.
+
+    The name is empty where the ARN is of another kind, account or region: nothing here has it.
+    """
+    if not given.startswith("arn:"):
+        return given, arn_of(settings, kind, given)
+    _, name = name_of(given) or ("", "")
+    return (name if given == arn_of(settings, kind, name) else ""), given
