@@ -106,7 +106,9 @@ class Application:
         host = request.headers.get("host", "").lower()
         if host not in self._hosts:
             todo = "call it by its address, or give the name in `allowed_hosts` of serve.yaml"
-            raise ApiFault("AccessDeniedException", f"Host is not a name of this server; {todo}", 403)
+            raise ApiFault(
+                "AccessDeniedException", f"Host is not a name of this server; {todo}", 403
+            )
         origin = request.headers.get("origin")
         if origin is not None and origin.lower() not in self._origins:
             raise ApiFault("AccessDeniedException", "pages of another origin may not ask here", 403)
@@ -150,9 +152,7 @@ class Application:
             raise ApiFault("SerializationException", "the body is not JSON") from None
         asked = shapes.read(target, document)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(
-            self._thread, lambda: shapes.write(target, run(asked))
-        )
+        return await loop.run_in_executor(self._thread, lambda: shapes.write(target, run(asked)))
 
     def _tell(self, request: Request, target: str, what: str) -> None:
         client = request.client.host if request.client else "?"

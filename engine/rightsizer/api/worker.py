@@ -97,7 +97,12 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to the server's whole group
-    threading.Thread(target=lambda: (sys.stdin.buffer.read(), end()), daemon=True).start()
+
+    def wait_for_server() -> None:
+        sys.stdin.buffer.read()
+        end()
+
+    threading.Thread(target=wait_for_server, daemon=True).start()
     work(orders, switch)
     if ended.is_set():
         _back_to_queue(orders)

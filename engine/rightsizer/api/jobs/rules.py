@@ -13,7 +13,7 @@ from math import prod
 from typing import Any
 
 from rightsizer.api.faults import validation
-from rightsizer.spec import DEFAULT_JOB_S
+from rightsizer.contradictions import DEFAULT_JOB_S
 
 MOST_JOB_S = 18_000
 PHASE_S = (120, 3600)
