@@ -135,6 +135,9 @@ ONLY_IN = {
     "httpx": {"hosts.control"},
     # the engine's own SDK, behind one module
     "docker": {"hosts.docker.engine"},
+    # an extra's: who fetches nothing need not have them
+    "fsspec": {"api.remote_objects"},
+    "aiohttp": {"api.remote_objects"},
     # the only SQL
     "sqlite3": {"store", "migrations"},
 }
