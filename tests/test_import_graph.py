@@ -326,6 +326,12 @@ def test_a_library_that_belongs_to_one_place_is_imported_there_alone(library):
     assert not wrong, "\n".join(wrong)
 
 
+def test_what_only_fetching_needs_is_imported_only_where_something_is_fetched():
+    wanted = [i for i in IMPORTS if top(i.imported) in ("fsspec", "aiohttp")]
+    assert wanted
+    assert not [str(i) for i in wanted if not i.inside]
+
+
 def test_the_packaged_servers_need_nothing_but_the_standard_library_and_numpy():
     allowed = {*sys.stdlib_module_names, "numpy", "instrument"}
     servers = [found for found in IMPORTS if top(found.importer) == "instrument"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from rightsizer.api.locations import LocalFile, S3Object, WebObject, locate
 from rightsizer.api.settings import S3Spec, Settings
 from rightsizer.errors import InputError
@@ -43,7 +42,9 @@ def test_a_version_of_an_object_is_refused_rather_than_passed_over():
     assert why_not("s3://models/a.tar.gz?versionId=3").why == "versions cannot be asked for"
 
 
-@pytest.mark.parametrize("url", ["models/a.tar.gz", "/models/a", "ftp://host/a", "s3:a/b", "", "://"])
+@pytest.mark.parametrize(
+    "url", ["models/a.tar.gz", "/models/a", "ftp://host/a", "s3:a/b", "", "://"]
+)
 def test_other_places_are_refused(url):
     assert why_not(url).why == "it is in no place that can be read"
 

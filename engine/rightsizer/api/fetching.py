@@ -11,7 +11,6 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import IO
 
-from rightsizer import units
 from rightsizer.api.locations import LocalFile, Location, S3Object, locate, refused
 from rightsizer.api.remote_objects import (
     PIECE_BYTES,
@@ -63,7 +62,7 @@ def fetch(
             asyncio.run(_copy(location, file, settings, limit_bytes, limit_s))
         part.replace(into)
     except TimeoutError:
-        why = f"it did not come within {units.duration(limit_s)}"
+        why = f"it did not come within {limit_s:g} s"
         raise refused(location.shown, why, "bring it nearer, or make it smaller") from None
     except OSError as error:
         why = error.strerror or str(error)
@@ -114,7 +113,7 @@ def _pieces(
         return _local_pieces(location)
     if isinstance(location, S3Object):
         return s3_pieces(location, settings.s3, limit_bytes)
-    return web_pieces(location, limit_bytes)
+    return web_pieces(location)
 
 
 async def _local_pieces(found: LocalFile) -> AsyncGenerator[bytes, None]:

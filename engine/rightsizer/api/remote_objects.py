@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -48,9 +48,11 @@ async def s3_pieces(
     try:
         filesystem = fsspec.filesystem("s3", **_s3_options(s3))
         filesystem.retries = TRIES
-        async with _session(filesystem), aclosing(_read(filesystem, found, limit_bytes)) as pieces:
+        async with _opened(filesystem, f"{found.bucket}/{found.key}") as file:
             try:
-                async for piece in pieces:
+                while piece := await file.read(PIECE_BYTES):
+                    if file.size > limit_bytes:
+                        raise too_big(found.shown, limit_bytes)
                     yield piece
             except FileNotFoundError as error:
                 raise await _not_in_s3(filesystem, found, error) from None
@@ -95,7 +97,7 @@ async def _not_in_s3(filesystem: Any, found: S3Object, error: Exception) -> Inpu
     return refused(found.shown, why, "upload it, or mend the bucket and key")
 
 
-async def web_pieces(found: WebObject, limit_bytes: int) -> AsyncGenerator[bytes, None]:
+async def web_pieces(found: WebObject) -> AsyncGenerator[bytes, None]:
     """The bytes that an address gives, in order and as they are sent.
 
     Redirects are followed from https:// to https:// alone.
@@ -111,8 +113,10 @@ async def web_pieces(found: WebObject, limit_bytes: int) -> AsyncGenerator[bytes
         filesystem = fsspec.filesystem(
             "https", asynchronous=True, skip_instance_cache=True, client_kwargs=_client(found)
         )
-        async with _session(filesystem), aclosing(_read(filesystem, found, limit_bytes)) as pieces:
-            async for piece in pieces:
+        # A size that is known spares asking by HEAD, which presigned addresses do not answer.
+        options = {"size": 0, "max_redirects": MOST_REDIRECTS}
+        async with _opened(filesystem, found.url, **options) as file:
+            while piece := await file.read(PIECE_BYTES):
                 yield piece
     except InputError:
         raise
@@ -157,27 +161,15 @@ def _client(found: WebObject) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def _session(filesystem: Any) -> AsyncIterator[None]:
+async def _opened(filesystem: Any, path: str, **options: Any) -> AsyncIterator[Any]:
+    """A file of which nothing was asked yet."""
     session = await filesystem.set_session()
+    file = await filesystem.open_async(path, **options)
     try:
-        yield
+        yield file
     finally:
+        # Before the file: it breaks the connection off, where the file would wait for a goodbye.
         await session.close()
-
-
-async def _read(
-    filesystem: Any, found: S3Object | WebObject, limit_bytes: int
-) -> AsyncGenerator[bytes, None]:
-    if isinstance(found, S3Object):
-        file = await filesystem.open_async(f"{found.bucket}/{found.key}")
-    else:  # a size that is known spares asking by HEAD, which presigned addresses do not answer
-        file = await filesystem.open_async(found.url, size=0, max_redirects=MOST_REDIRECTS)
-    try:
-        while piece := await file.read(PIECE_BYTES):
-            if (file.size or 0) > limit_bytes:
-                raise too_big(found.shown, limit_bytes)
-            yield piece
-    finally:
         await file.close()
 
 
