@@ -136,6 +136,9 @@ ONLY_IN = {
     "httpx": {"hosts.control"},
     # the engine's own SDK, behind one module
     "docker": {"hosts.docker.engine"},
+    # an extra's: who fetches nothing need not have them
+    "fsspec": {"api.remote_objects"},
+    "aiohttp": {"api.remote_objects"},
     # the only SQL
     "sqlite3": {"store", "migrations"},
 }
@@ -322,6 +325,12 @@ def test_a_library_that_belongs_to_one_place_is_imported_there_alone(library):
         str(i) for i in IMPORTS if top(i.imported) == library and i.importer not in ONLY_IN[library]
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def test_what_only_fetching_needs_is_imported_only_where_something_is_fetched():
+    wanted = [i for i in IMPORTS if top(i.imported) in ("fsspec", "aiohttp")]
+    assert wanted
+    assert not [str(i) for i in wanted if not i.inside]
 
 
 def test_the_packaged_servers_need_nothing_but_the_standard_library_and_numpy():

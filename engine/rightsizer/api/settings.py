@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, ValidationError
 
-from rightsizer.documents import Strict, problems_of, read_document
+from rightsizer.documents import Problem, Strict, problems_of, read_document
 from rightsizer.errors import ProblemsError
 from rightsizer.spec import Address
 
@@ -82,6 +83,34 @@ def load_settings(path: Path) -> Settings:
         settings = Settings.model_validate(document.data or {})
     except ValidationError as error:
         problems += problems_of(error, document.data)
+    problems += _contradictions(settings) + _missing(settings, path.parent)
     if problems:
         raise ProblemsError(document.render(problems))
     return settings
+
+
+def _contradictions(settings: Settings) -> list[Problem]:
+    problems = []
+    for i, row in enumerate(settings.images):
+        if row.image is None and row.command is None:
+            message = "says nothing of what runs here; give image (docker hosts), command, or both"
+            problems.append(Problem(("images", i), message))
+    names = [endpoint.name for endpoint in settings.endpoints]
+    for i, name in enumerate(names):
+        if names.index(name) != i:
+            message = f"{name!r} is taken; rename one"
+            problems.append(Problem(("endpoints", i, "name"), message))
+    return problems
+
+
+def _missing(settings: Settings, base_dir: Path) -> list[Problem]:
+    """What is named and is not there."""
+    problems = []
+    for key, name in (("hosts", settings.hosts), ("prices", settings.prices)):
+        if name is not None and not os.path.isfile(base_dir / name):
+            problems.append(Problem((key,), f"there is no file {name!r}; mend the path"))
+    for i, folder in enumerate(settings.folders):
+        if not os.path.isdir(base_dir / folder):
+            message = f"there is no folder {folder!r}; make it, or mend the path"
+            problems.append(Problem(("folders", i), message))
+    return problems
