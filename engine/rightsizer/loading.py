@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rightsizer.analysis import doubts
+from rightsizer.analysis.figures import Doubt
 from rightsizer.effects import effects_of
 from rightsizer.errors import TrialState
 from rightsizer.interactions import interactions_of
@@ -58,11 +59,9 @@ def assemble(store: Store, stored: StoredJob) -> Job:
     standing = raced(trials, spec, prices)
     ranked, rejected = recommend(trials, prices.__getitem__, spec.target, standing)
     on_job = []
-    scale = stored.inputs.get("time_scale", 1.0)
-    if scale != 1.0:
-        scaled = doubts.time_scaled(scale)
-        on_job.append(scaled)
-        ranked = [replace(row, doubts=(scaled, *row.doubts)) for row in ranked]
+    if of_api := _of_api(stored.inputs):
+        on_job += of_api
+        ranked = [replace(row, doubts=(*of_api, *row.doubts)) for row in ranked]
     if stored.cut_short:
         on_job.append(doubts.cut_short(stored.cut_short))
     choice = stored.inputs.get("choice")
@@ -85,6 +84,16 @@ def assemble(store: Store, stored: StoredJob) -> Job:
         samples_dir=str(store.job_dir(stored.id)),
         origin=_origin(stored.inputs),
     )
+
+
+def _of_api(inputs: Mapping[str, Any]) -> list[Doubt]:
+    """What the API made otherwise than its caller asked, and every result suffers from."""
+    found = []
+    if (scale := inputs.get("time_scale", 1.0)) != 1.0:
+        found.append(doubts.time_scaled(scale))
+    if note := inputs.get("image_note"):
+        found.append(doubts.other_image(note))
+    return found
 
 
 def _origin(inputs: Mapping[str, Any]) -> Origin:

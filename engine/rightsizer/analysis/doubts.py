@@ -355,6 +355,12 @@ def time_scaled(scale: float) -> Doubt:
     )
 
 
+def other_image(note: str) -> Doubt:
+    """Of the API: what ran is not of the kind that was asked for."""
+    todo = "give a local image of that kind in `images` of serve.yaml"
+    return Doubt("other-image", "weakens", note, todo)
+
+
 def left_out(combinations: int, candidates: int, cut: Sequence[str]) -> Doubt:
     """A default job had no room for all combinations of its knobs."""
     of = f"; not all values were measured of {', '.join(cut)}" if cut else ""

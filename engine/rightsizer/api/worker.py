@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from rightsizer.api.fetching import fetch
+from rightsizer.api.fetching import fetch, fetch_payload
 from rightsizer.api.jobs.specs import INPUTS, MODEL_FILE, PAYLOAD_FILE, in_folder
 from rightsizer.api.settings import Settings
 from rightsizer.errors import RightsizerError
@@ -75,9 +75,9 @@ def _bring(stored: StoredJob, folder: Path, settings: Settings, base_dir: Path) 
     """The job's model and payload into its folder."""
     folder.mkdir(exist_ok=True)
     sources = stored.inputs["sources"]
-    for url, name in ((sources["payload"], PAYLOAD_FILE), (sources["model"], MODEL_FILE)):
-        if url:
-            fetch(url, folder / name, settings, base_dir)
+    fetch_payload(sources["payload"], folder / PAYLOAD_FILE, settings, base_dir)
+    if sources["model"]:
+        fetch(sources["model"], folder / MODEL_FILE, settings, base_dir)
 
 
 def main() -> None:

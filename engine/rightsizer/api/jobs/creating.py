@@ -43,6 +43,7 @@ def create_job(context: Context, request: Request) -> Answer:
         "base_dir": str(context.base_dir),
         "prices": {},
         "time_scale": context.time_scale,
+        "image_note": server.note if isinstance(server, LocalServer) else "",
         "sources": {"payload": source.payload_url, "model": source.model_url},
     }
     kept = spec.model_dump(mode="json")
