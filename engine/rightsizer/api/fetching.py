@@ -33,9 +33,7 @@ def check_url(url: str, settings: Settings, base_dir: Path) -> None:
         InputError: no known scheme, a folder, a file that the settings do not allow, or the extra
             `s3` is not installed.
     """
-    location = locate(url, settings, base_dir)
-    if not isinstance(location, LocalFile):
-        require_extra(location.shown)
+    _located(url, settings, base_dir)
 
 
 def fetch(
@@ -52,8 +50,7 @@ def fetch(
         InputError: it may not be read, is not there, is no file, empty, too big, or too slow.
         EnvironmentFault: the disk does not take it.
     """
-    check_url(url, settings, base_dir)
-    location = locate(url, settings, base_dir)
+    location = _located(url, settings, base_dir)
     part: Path | None = None
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{into.name}.", dir=into.parent)
@@ -90,6 +87,13 @@ def fetch_payload(url: str, into: Path, settings: Settings, base_dir: Path) -> N
             raise InputError(error.what.replace(str(into), shown), error.why, error.todo) from None
     except InputError as error:
         raise InputError(f"PayloadError: {error.what}", error.why, error.todo) from None
+
+
+def _located(url: str, settings: Settings, base_dir: Path) -> Location:
+    location = locate(url, settings, base_dir)
+    if not isinstance(location, LocalFile):
+        require_extra(location.shown)
+    return location
 
 
 async def _copy(
