@@ -17,10 +17,12 @@ from rightsizer.api.faults import ApiFault, violations
 
 SERVICES = {"SageMaker": "sagemaker", "Logs_20140328": "logs"}
 """Targets' prefixes, and the services that they mean."""
+OTHER_SCHEMES = ("file://", "http://")
 MATCH_S = 1.0
 """A pattern that takes longer counts as not met."""
 LOCATIONS = ("S3Uri", "Url", "ModelPackageSourceUri")
-"""Shapes whose pattern allows https:// and s3://; here file:// too, in allowed folders."""
+"""Shapes whose pattern allows https:// and s3:// alone; other schemes are judged where an address is
+read: file:// in allowed folders, http:// at the S3 endpoint."""
 
 
 @lru_cache
@@ -167,7 +169,7 @@ def _text_problems(shape: Any, value: str, at: str) -> Iterator[str]:
         allowed = ", ".join(shape.enum)
         yield _broken(value, at, f"Member must satisfy enum value set: [{allowed}]")
     pattern, most = shape.metadata.get("pattern"), shape.metadata.get("max", math.inf)
-    if pattern is None or (shape.name in LOCATIONS and value.startswith("file://")):
+    if pattern is None or (shape.name in LOCATIONS and value.startswith(OTHER_SCHEMES)):
         return
     # What is too long anyway is not matched: that may take for ever.
     if len(value) <= most and not _matches(pattern, value):

@@ -19,6 +19,7 @@ from rightsizer.job_heads import JobHead
 from rightsizer.recommendation import Recommendation
 from rightsizer.report.board import Board
 from rightsizer.report.live import line_of
+from rightsizer.results import Job
 from rightsizer.store import StoredEvent
 
 GROUP = "/aws/sagemaker/InferenceRecommendationsJobs"
@@ -121,12 +122,21 @@ def _ending(context: Context, head: JobHead, name: str) -> Iterator[LogLine]:
     job = ended_job(context.store, head)
     for row in job.recommendations:
         yield LogLine(at_ms, f"recommendation {row.rank}: {_said(row)}")
+    for said in _doubts(job):
+        yield LogLine(at_ms, said)
+
+
+def _doubts(job: Job) -> Iterator[str]:
+    """Each once, with all that it is on."""
     rows = [(f"recommendation {row.rank}", row.doubts) for row in job.recommendations]
-    for whose, doubts in [("the job", job.doubts), *rows]:
+    whose: dict[tuple[str, ...], list[str]] = {}
+    for name, doubts in [("the job", job.doubts), *rows]:
         for doubt in doubts:
-            todo = f"; {doubt.next_step}" if doubt.next_step else ""
-            said = f"doubt on {whose} ({doubt.severity}): {doubt.code}: {doubt.message}{todo}"
-            yield LogLine(at_ms, said)
+            key = (doubt.severity, doubt.code, doubt.message, doubt.next_step)
+            whose.setdefault(key, []).append(name)
+    for (severity, code, message, todo), names in whose.items():
+        said = f"doubt ({severity}) on {', '.join(names)}: {code}: {message}"
+        yield f"{said}; {todo}" if todo else said
 
 
 def _said(row: Recommendation) -> str:
@@ -135,7 +145,7 @@ def _said(row: Recommendation) -> str:
     return (
         f"{row.instance_type} {row.environment_text}".strip()
         + f": {row.max_invocations_per_min:.1f} invocations a minute{ci}, {row.basis} basis, "
-        f"measured on a host that is {row.provenance}"
+        f"provenance {row.provenance}"
     )
 
 
