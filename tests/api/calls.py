@@ -63,7 +63,7 @@ def api_in(folder: Path, settings: Settings | None = None) -> Iterator[Api]:
     """The registry's operations on a store of their own, at a clock that each call moves on."""
     with Store(folder) as store:
         registry = Registry(store)
-        context = Context(store, registry, settings or Settings(), now_s=lambda: api.now_s)
+        context = Context(store, registry, settings or Settings(), folder, now_s=lambda: api.now_s)
         api = Api(context)
         yield api
 

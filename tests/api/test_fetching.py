@@ -147,6 +147,7 @@ def test_a_payload_is_an_archive_of_files(models, into):
         (archive(), "holds no file; put at least one file into it"),
         (archive(one=b"1" * 99)[:-20], "is truncated; make or copy it again"),
     ],
+    ids=["a picture", "no file", "cut short"],  # an archive holds the time it was made at
 )
 def test_a_payload_that_is_none_is_a_payload_error_that_names_its_address(
     models, into, body, message

@@ -28,7 +28,7 @@ def stream(count: int, text: str = "line") -> list[LogLine]:
 def ask(tmp_path: Path) -> Any:
     """GetLogEvents of one stream: `ask(lines, limit=3)`."""
     store = Store(tmp_path / "store")
-    context = Context(store, Registry(store), Settings())
+    context = Context(store, Registry(store), Settings(), store.folder)
 
     def asked(lines: Sequence[LogLine], **request: Any) -> dict[str, Any]:
         def find(given: Context, group: str, name: str) -> Sequence[LogLine] | None:

@@ -21,8 +21,8 @@ OTHER_SCHEMES = ("file://", "http://")
 MATCH_S = 1.0
 """A pattern that takes longer counts as not met."""
 LOCATIONS = ("S3Uri", "Url", "ModelPackageSourceUri")
-"""Shapes whose pattern allows https:// and s3:// alone; other schemes are judged where an address is
-read: file:// in allowed folders, http:// at the S3 endpoint."""
+"""Shapes whose pattern allows https:// and s3:// alone. Other schemes are judged where an address
+is read: file:// in allowed folders, http:// at the S3 endpoint."""
 
 
 @lru_cache
