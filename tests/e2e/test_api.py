@@ -42,7 +42,7 @@ NONE = "accelerators: 0"
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[str]:
-    server = ThreadedMotoServer(port=0, verbose=False)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
@@ -84,7 +84,7 @@ def served(folder: Path, s3: str) -> Iterator[dict[str, str]]:
         yield dict(word.split("=", 1) for word in shlex.split(ready)[2:])
     finally:
         server.send_signal(signal.SIGTERM)
-        server.wait(60)
+        server.communicate(timeout=60)
     assert not wait_until_none(folder, 20)
 
 

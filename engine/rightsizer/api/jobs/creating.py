@@ -47,6 +47,8 @@ def create_job(context: Context, request: Request) -> Answer:
         "sources": {"payload": source.payload_url, "model": source.model_url},
     }
     kept = spec.model_dump(mode="json")
+    if not spec.candidates:  # which are chosen when its turn comes
+        del kept["candidates"]
     try:
         context.store.create_job(name, spec.type, kept, inputs, request=dict(request))
     except NameTaken:
