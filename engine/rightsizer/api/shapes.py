@@ -181,6 +181,6 @@ def _written(shape: Shape, value: Any, at: str) -> Any:
             return value
         case "float" | "double", int() | float() if not isinstance(value, bool):
             return float(value)  # NaN stands for what was not measured
-        case "timestamp", int() | float() if math.isfinite(value):
+        case "timestamp", int() | float() if not isinstance(value, bool) and math.isfinite(value):
             return float(value)
     raise ValueError(f"{at} is {type(value).__name__}, not {shape.type_name}")
