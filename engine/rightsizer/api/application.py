@@ -10,6 +10,7 @@ import traceback
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -24,6 +25,10 @@ JSON = "application/x-amz-json-1.1"
 BODY_MOST = 1024 * 1024
 BODY_S = 20.0
 """What a client has to send its body in."""
+HEADERS_MOST = 16 * 1024
+"""Bytes of a request's target and headers. The listener's bound is of those that come in parts."""
+LINGER_S = 2.0
+"""For so long the rest of a body that was refused is read, and thrown away."""
 ONCE = ("host", "origin", "authorization", "content-length", "content-type")
 """Headers that may not be repeated; nor may Amazon's own. Of two, a part that reads the first and a
 part that reads the last would each see another request."""
@@ -34,6 +39,8 @@ log = logging.getLogger("rightsizer.api")
 
 Run = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
 
 
 class Application:
@@ -59,12 +66,7 @@ class Application:
         self._body_s, self._now_s = body_s, now_s
         self._thread = ThreadPoolExecutor(1, "operations")
 
-    async def __call__(
-        self,
-        scope: Scope,
-        receive: Callable[[], Awaitable[Any]],
-        send: Callable[[Any], Awaitable[None]],
-    ) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request; a WebSocket or anything else but HTTP is left unanswered."""
         if scope["type"] != "http":
             return
@@ -79,6 +81,7 @@ class Application:
         try:
             # First of all, so that the connection is at a request's end, whatever the answer.
             body = await self._body(request)
+            _require_short(request.scope)
             headers = _headers_of(request)
             self._require_ours(headers)
             if request.method == "GET" and request.scope["raw_path"] == b"/healthz":
@@ -152,6 +155,14 @@ class Application:
         self._thread.shutdown()
 
 
+def _require_short(scope: Scope) -> None:
+    size = len(scope["raw_path"]) + len(scope["query_string"])
+    size += sum(len(name) + len(value) for name, value in scope["headers"])
+    if size > HEADERS_MOST:
+        what = f"a request's target and headers have {HEADERS_MOST:,} bytes at most"
+        raise ApiFault("RequestHeaderFieldsTooLargeException", what, 431)
+
+
 def _headers_of(request: Request) -> dict[str, str]:
     """By names in lower case; repeated ones joined, as signatures have them."""
     found: dict[str, str] = {}
@@ -187,10 +198,25 @@ def _refused(request: Request, fault: ApiFault, told: str) -> Response:
     client = request.client.host if request.client else "?"
     asked = _shown(request.headers.get("x-amz-target", "") or request.method)
     log.info("%s %s: %s", client, asked, _shown(told, 300))
-    headers = _request_id()
-    if fault.status in (408, 413):
-        headers["Connection"] = "close"  # the rest of its body is not waited for
-    return Response(json.dumps(fault.body()), fault.status, headers, JSON)
+    kind = _LastResponse if fault.status in (408, 413) else Response
+    return kind(json.dumps(fault.body()), fault.status, _request_id(), JSON)
+
+
+class _LastResponse(Response):
+    """Ends a connection whose request was not read to its end.
+
+    Closed at once, it would be reset under a client that still sends, which then never sees why.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [*self.raw_headers, (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_S):
+                while (await receive()).get("more_body"):
+                    pass
+        await send({"type": "http.response.body", "body": b""})
 
 
 def _request_id() -> dict[str, str]:
