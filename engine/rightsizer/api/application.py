@@ -60,6 +60,9 @@ class Application:
     ) -> None:
         """`operations` by target, as `SageMaker.CreateModel`; `hosts` are what clients may say in
         Host: names with ports, in lower case."""
+        # Also so that the first request does not wait for the service models.
+        if unknown := [target for target in operations if shapes.operation_model(target) is None]:
+            raise ValueError(f"{', '.join(unknown)}: no such operations")
         self._operations, self._keys = operations, keys
         self._hosts = frozenset(hosts)
         self._origins = frozenset(f"http://{host}" for host in hosts)
