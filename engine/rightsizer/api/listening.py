@@ -14,8 +14,8 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEADERS_S = 10.0
-"""What a client has to send the headers of a request in, from its connection on, and to take some
-of an answer."""
+"""What a client has to send the headers of a request in, from its connection on, and to take a
+large answer in."""
 HEADER_BYTES = 16 * 1024
 IDLE_S = 30
 """A connection that asks nothing for so long is closed."""
@@ -63,6 +63,13 @@ class _Hasty(H11Protocol):
     def on_response_complete(self) -> None:
         self._since_s = self.loop.time()
         super().on_response_complete()
+
+    def shutdown(self) -> None:
+        """The server ends: only what is being answered is waited for."""
+        if self.is_waiting:
+            self.transport.abort()
+        else:
+            super().shutdown()
 
     def pause_writing(self) -> None:
         super().pause_writing()
