@@ -21,7 +21,7 @@ from rightsizer.api.listening import Listener
 from rightsizer.api.operations import OPERATIONS
 from rightsizer.api.settings import Settings, load_settings
 from rightsizer.api.supervisor import Supervisor
-from rightsizer.errors import EnvironmentFault, StoreError
+from rightsizer.errors import EnvironmentFault, StoreError, UsageError
 from rightsizer.hosts.affinity import kept_to
 from rightsizer.hosts.probe import this_machine
 from rightsizer.registry import Registry
@@ -45,9 +45,13 @@ def serve(
     """Serve until SIGTERM or Ctrl-C; what runs then goes on with the next server.
 
     Raises:
+        UsageError: the address is empty.
         InputError: serve.yaml or the credentials file.
         EnvironmentFault: the address is taken, or the store is served already.
     """
+    if not host:
+        why = "it would listen on every address of this machine"
+        raise UsageError("--host is empty", why, "give 127.0.0.1, or 0.0.0.0 where that is wanted")
     settings = Settings() if config is None else load_settings(config)
     folder = (default_store() if store is None else store).absolute()
     base_dir = folder if config is None else config.absolute().parent
