@@ -133,14 +133,14 @@ def _ending(context: Context, head: JobHead, name: str) -> Iterator[LogLine]:
 
 def _doubts(job: Job) -> Iterator[str]:
     """Each once, with all that it is on."""
-    rows = [(f"recommendation {row.rank}", row.doubts) for row in job.recommendations]
-    whose: dict[tuple[str, ...], list[str]] = {}
-    for name, doubts in [("the job", job.doubts), *rows]:
+    whose: dict[tuple[str, ...], list[int]] = {}
+    for rank, doubts in [(0, job.doubts), *((row.rank, row.doubts) for row in job.recommendations)]:
         for doubt in doubts:
             key = (doubt.severity, doubt.code, doubt.message, doubt.next_step)
-            whose.setdefault(key, []).append(name)
-    for (severity, code, message, todo), names in whose.items():
-        said = f"doubt ({severity}) on {', '.join(names)}: {code}: {message}"
+            whose.setdefault(key, []).append(rank)
+    for (severity, code, message, todo), ranks in whose.items():
+        of = "the job" if 0 in ranks else ", ".join(map(str, ranks))
+        said = f"doubt ({severity}) on {of}: {code}: {message}"
         yield f"{said}; {todo}" if todo else said
 
 

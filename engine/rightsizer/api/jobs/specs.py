@@ -114,9 +114,12 @@ def _server(server: LocalServer | EndpointSpec, source: Source) -> dict[str, Any
     }
     if isinstance(server, EndpointSpec):
         return {**common, "url": server.url}
-    found = {"command": server.command, "image": server.image}
-    here = {key: value for key, value in found.items() if value is not None}
-    return {**common, **here, "environment": dict(source.environment)}
+    here: dict[str, Any] = {"environment": dict(source.environment)}
+    if server.command is not None:
+        here["command"] = list(server.command)
+    if server.image is not None:
+        here["image"] = server.image
+    return {**common, **here}
 
 
 def _candidates(endpoints: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
