@@ -54,13 +54,16 @@ def test_a_summary_says_what_a_job_was_asked(api: Api):
 def test_jobs_of_the_command_line_are_listed_under_the_names_that_describe_them(api: Api):
     store = api.context.store
     twice = [store.create_job("twice", "advanced", {}, {}).id for _ in range(2)]
-    store.create_job("once", "default", {}, {})
-    assert names(api, SortBy="Name", SortOrder="Ascending") == ["once", *sorted(twice)]
-    for found in api(LIST)["InferenceRecommendationsJobs"]:
-        same = api("DescribeInferenceRecommendationsJob", JobName=found["JobName"])
-        assert {key: found[key] for key in ("JobArn", "JobType", "RoleArn", "Status")} == {
-            key: same[key] for key in ("JobArn", "JobType", "RoleArn", "Status")
-        }
+    one = store.create_job("once", "default", {}, {})
+    for job_id in (*twice, one.id):
+        store.set_status(job_id, "running")
+    with store.own(one.id), store.own(twice[0]), store.own(twice[1]):
+        assert names(api, SortBy="Name", SortOrder="Ascending") == ["once", *sorted(twice)]
+        for found in api(LIST)["InferenceRecommendationsJobs"]:
+            same = api("DescribeInferenceRecommendationsJob", JobName=found["JobName"])
+            assert {key: found[key] for key in ("JobArn", "JobType", "RoleArn", "Status")} == {
+                key: same[key] for key in ("JobArn", "JobType", "RoleArn", "Status")
+            }
 
 
 def test_every_filter_lets_through_what_it_says(api: Api):
