@@ -66,7 +66,7 @@ def opened(folder: Path, **settings: Any) -> Iterator[Api]:
 def config(api: Api) -> dict[str, Any]:
     """ContainerConfig with a payload that the server may read."""
     url = f"file://{api.context.base_dir}/payload.tar.gz"
-    payload = {**CONTAINER_CONFIG["PayloadConfig"], "SamplePayloadUrl": url}  # type: ignore[dict-item]
+    payload = {**CONTAINER_CONFIG["PayloadConfig"], "SamplePayloadUrl": url}
     return {**CONTAINER_CONFIG, "PayloadConfig": payload}
 
 

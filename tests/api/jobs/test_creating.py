@@ -167,7 +167,7 @@ def test_a_domain_or_task_that_is_not_documented_is_refused(api: Api, key: str, 
     ],
 )
 def test_a_payload_at_an_address_that_may_not_be_read_is_refused(api: Api, url: str, said: str):
-    given = {**config(api), "PayloadConfig": {**PAYLOAD, "SamplePayloadUrl": url}}  # type: ignore[dict-item]
+    given = {**config(api), "PayloadConfig": {**PAYLOAD, "SamplePayloadUrl": url}}
     assert said in refused(api, ContainerConfig=given)
 
 

@@ -46,7 +46,7 @@ def test_a_summary_says_what_a_job_was_asked(api: Api):
     assert found["JobDescription"] == ""
     assert found["ModelName"] == "resnet"
     payload = CONTAINER_CONFIG["PayloadConfig"]
-    assert found["SamplePayloadUrl"] == payload["SamplePayloadUrl"]  # type: ignore[index]
+    assert found["SamplePayloadUrl"] == payload["SamplePayloadUrl"]
     assert found["CompletionTime"] == found["LastModifiedTime"]
     assert "ModelPackageVersionArn" not in found
 
