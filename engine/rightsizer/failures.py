@@ -23,7 +23,7 @@ def failure_of(job: Job, job_dir: Path) -> str:
         return ""
     if not job.rejected:
         return "no candidate was measured"
-    return "no candidate can be recommended: " + "; ".join(map(_why, _alike(job.rejected)))
+    return "no candidate can be recommended: " + "; ".join(map(why_rejected, _alike(job.rejected)))
 
 
 def unaccounted(trials: Sequence[TrialRecord], job_dir: Path) -> str:
@@ -51,7 +51,8 @@ def _alike(rejected: Sequence[Rejection]) -> list[Rejection]:
     return list({(one.reason, one.detail): one for one in reversed(rejected)}.values())[::-1]
 
 
-def _why(one: Rejection) -> str:
+def why_rejected(one: Rejection) -> str:
+    """One candidate's reason in words, with the end of its server's log."""
     variables = " ".join(f"{name}={value}" for name, value in one.environment.items())
     log = " | ".join(line.strip() for line in one.log_tail.splitlines()[-LOG_LINES:])
     said = f"; the server's log ends: {log}" if log else ""
