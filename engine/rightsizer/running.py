@@ -77,7 +77,9 @@ def _end(
 
 
 def _ending(switch: StopSwitch, limit_s: float) -> tuple[str, str]:
-    """(status, why it was cut short) of jobs that have come to their end."""
+    """(status, why it was cut short) of jobs that have come to their end, or are handed over."""
+    if switch.handed_over:
+        return "pending", ""
     if switch.pressed:
         return "stopped", "the job was stopped"
     if switch.out_of_time:

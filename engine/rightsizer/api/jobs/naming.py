@@ -74,7 +74,8 @@ def failure_reason(head: JobHead, status: str) -> str | None:
     """Why a job failed, at most 1,024 characters; None of one that did not."""
     if status != "FAILED":
         return None
-    said = head.failure or head.cut_short or "the engine failed"
+    # Of a job that ended before its plan did: what an earlier engine found is not the reason.
+    said = (head.cut_short if head.status == "failed" else head.failure) or "the engine failed"
     return " ".join(said.split())[:1024]
 
 
