@@ -55,9 +55,7 @@ def test_candidates_that_failed_otherwise_are_each_told(tmp_path: Path):
     def outcome(launch):
         return refused(f"HTTP 500: {launch.environment['SPEED']}", log="")
 
-    why = stored_failure(
-        run(write_job(tmp_path), outside=fake_outside(outcome=outcome)), tmp_path
-    )
+    why = stored_failure(run(write_job(tmp_path), outside=fake_outside(outcome=outcome)), tmp_path)
     assert "SPEED=slow: probe-refused: HTTP 500: slow; local.1cpu SPEED=fast: " in why
     assert "log ends" not in why
 

@@ -243,6 +243,7 @@ class Store:
         """
         path = self.job_dir(job_id) / "lock"
         with _translated(self.folder):
+            path.parent.mkdir(exist_ok=True)  # somebody may have removed it
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             try:

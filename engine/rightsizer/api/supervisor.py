@@ -87,11 +87,12 @@ class Supervisor:
             if job_id is None or self._is_machine_taken():
                 return
             deaths = self._deaths[job_id]
-            if len(deaths) < MOST_DEATHS and (died := self._run(store, job_id)):
-                log.warning("the worker of %s died: %s", job_id, died)
-                deaths.append(died)
+            died = self._run(store, job_id) if len(deaths) < MOST_DEATHS else ""
             if self._closing.is_set():
                 return
+            if died:
+                log.warning("the worker of %s died: %s", job_id, died)
+                deaths.append(died)
             if len(deaths) == MOST_DEATHS:
                 end_waiting(store, job_id, "failed", _obituary(store.job_dir(job_id), deaths[-1]))
             stored = store.job(job_id)
@@ -132,6 +133,7 @@ class Supervisor:
         return _death(worker.returncode)
 
     def _started(self, folder: Path) -> subprocess.Popen[bytes]:
+        folder.mkdir(exist_ok=True)  # somebody may have removed it
         with (folder / LOG_FILE).open("ab") as output:
             return subprocess.Popen(
                 [sys.executable, "-P", "-m", "rightsizer.api.worker"],
@@ -151,6 +153,8 @@ def _told() -> Iterator[None]:
         yield
     except RightsizerError as error:
         log.error("the queue cannot go on: %s", error)
+    except Exception:
+        log.exception("a bug of ours in the queue")
 
 
 def _first(store: Store) -> str | None:

@@ -107,14 +107,16 @@ def main() -> None:
     switch, measuring = StopSwitch(), threading.Event()
 
     def end(*_: object) -> None:
-        if not measuring.is_set():
-            os._exit(0)  # nothing was started, and a download may take an hour
-        switch.hand_over()
+        if measuring.is_set():
+            switch.hand_over()
+        else:  # nothing was started, and a download may take an hour
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            sys.exit()
 
     def wait_for_server() -> None:
         while os.read(0, 1024):  # without the lock of sys.stdin, which an exit would wait for
             pass
-        end()
+        os.kill(os.getpid(), signal.SIGTERM)
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to the server's whole group

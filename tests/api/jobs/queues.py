@@ -6,7 +6,7 @@ import io
 import os
 import tarfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 from rightsizer.api.context import Context
 from rightsizer.api.operations import OPERATIONS
-from rightsizer.api.settings import EndpointSpec, ImageSpec, Settings
+from rightsizer.api.settings import ImageSpec, Settings
 from rightsizer.api.supervisor import Supervisor
 from rightsizer.errors import TrialState
 from rightsizer.hosts.probe import this_machine
@@ -45,7 +45,6 @@ class Queue:
 
     folder: Path
     context: Context
-    supervisor: Supervisor | None = None
 
     def __call__(self, operation: str, **request: Any) -> dict[str, Any]:
         answer = OPERATIONS[f"SageMaker.{operation}"](self.context, request)
@@ -122,16 +121,14 @@ class Queue:
         wait_for(lambda: len(self.requests()) >= wanted, 30.0, lambda: "no traffic came")
 
     @contextmanager
-    def running(self, environment: Mapping[str, str] | None = None) -> Iterator[Supervisor]:
+    def running(self) -> Iterator[None]:
         """The queue goes on, and leaves nothing running."""
         cpus = this_machine().cpus
-        supervisor = Supervisor(
-            self.context.store.folder, self.context.settings, cpus, environment or dict(os.environ)
-        )
+        supervisor = Supervisor(self.context.store.folder, self.context.settings, cpus, os.environ)
         before, self.context = self.context, replace(self.context, wake=supervisor.wake)
         supervisor.start()
         try:
-            yield supervisor
+            yield
         finally:
             supervisor.close()
             self.context = before
@@ -151,11 +148,9 @@ def settings_for(folder: Path, **more: Any) -> Settings:
 
 
 @contextmanager
-def queue_in(folder: Path, *, time_scale: float = TIME_SCALE, url: str = "") -> Iterator[Queue]:
-    """A queue that does not run yet; `url` is that of the endpoint `here`."""
-    endpoints = (EndpointSpec(name="here", url=url),) if url else ()
-    settings = settings_for(folder, endpoints=endpoints)
-    context = context_in(folder, settings, time_scale=time_scale)
+def queue_in(folder: Path, **more: Any) -> Iterator[Queue]:
+    """A queue that does not run yet; `more` are settings."""
+    context = context_in(folder, settings_for(folder, **more), time_scale=TIME_SCALE)
     try:
         yield Queue(folder, context)
     finally:

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 HOW = sys.argv[2]
 COUNT = os.open("count.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-ANSWERS = {"broken": (500, b'{"error": "no such layer: conv1"}')}
+ANSWERS = {"broken": (500, b"no such layer: conv1")}
 
 
 class Handler(BaseHTTPRequestHandler):
