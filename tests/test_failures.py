@@ -89,6 +89,18 @@ def test_a_job_whose_samples_are_not_all_there_has_failed(tmp_path: Path, spoil)
     assert "SPEED=slow" in why
 
 
+def test_a_bug_of_ours_is_told_where_the_job_is_shown(tmp_path: Path):
+    def outcome(launch):
+        raise RuntimeError("as nobody thought")
+
+    with pytest.raises(RuntimeError):
+        run(write_job(tmp_path), outside=fake_outside(outcome=outcome))
+    with Store(tmp_path / "store") as store:
+        [stored] = store.jobs()
+    assert stored.status == "failed"
+    assert stored.cut_short == "the engine failed: RuntimeError: as nobody thought"
+
+
 def test_a_job_that_is_handed_over_waits_and_says_nothing_of_how_it_ended(tmp_path: Path):
     switch = StopSwitch()
 

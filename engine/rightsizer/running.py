@@ -54,6 +54,9 @@ def running(
         except KeyboardInterrupt:
             status, why = "stopped", "the job was stopped"
             raise
+        except Exception as error:  # a bug of ours, told where nobody sees its traceback
+            why = f"the engine failed: {type(error).__name__}: {error}"
+            raise
         finally:
             with ExitStack() as ends:  # an end that fails keeps no other from its own
                 for one in ids:

@@ -211,7 +211,7 @@ def test_a_job_waits_while_the_command_line_holds_the_cpus(queue: Queue):
             queue.create("two", payload=MISSING.format(queue.folder))
             time.sleep(3.0)
             assert queue.status("two") == "PENDING"
-            assert workers_of(queue.folder) == []
+            assert not (queue.job_dir("two") / "worker.log").exists(), "a worker was started"
         queue.until("two", "FAILED")
 
 
