@@ -25,6 +25,7 @@ HERE = Path(__file__).parent
 BENCHES = (
     "server_overhead",
     "docker_overhead",
+    "api_load",
     "analysis_speed",
     "generator_ceiling",
     "server_record",

@@ -139,6 +139,12 @@ ONLY_IN = {
     # an extra's: who fetches nothing need not have them
     "fsspec": {"api.remote_objects"},
     "aiohttp": {"api.remote_objects"},
+    # an extra's: who does not serve the API need not have them
+    "botocore": {"api.constraints", "api.shapes", "api.remote_objects"},
+    "regex": {"api.constraints"},
+    "starlette": {"api.application"},
+    "uvicorn": {"api.listening"},
+    "h11": {"api.listening"},
     # the only SQL
     "sqlite3": {"store", "migrations"},
 }

@@ -30,7 +30,7 @@ def test_a_head_has_what_its_row_has(store):
     [head] = heads(store)
     for field in ("id", "name", "type", "status", "created", "modified", "cut_short", "failure"):
         assert getattr(head, field) == getattr(stored, field)
-    assert head.stop_requested is True
+    assert head.stop_requested
     assert head.is_of_api
     assert head.request == stored.request == {"JobName": "a", "RoleArn": "r"}
 

@@ -28,7 +28,9 @@ Location = tuple[str | int, ...]
 class Strict(BaseModel):
     """Base of everything a user writes: no unknown keys, no coercion, no NaN, immutable."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, defer_build=True
+    )
 
 
 class WrittenInt(int):

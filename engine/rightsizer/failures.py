@@ -25,7 +25,7 @@ def failure_of(job: Job, job_dir: Path) -> str:
         return ""
     if not job.rejected:
         return "no candidate was measured"
-    return "no candidate can be recommended: " + "; ".join(map(_why, _alike(job.rejected)))
+    return "no candidate can be recommended: " + "; ".join(map(why_rejected, _alike(job.rejected)))
 
 
 def unaccounted(trials: Sequence[TrialRecord], job_dir: Path) -> str:
@@ -53,7 +53,8 @@ def _alike(rejected: Sequence[Rejection]) -> list[Rejection]:
     return list({(one.reason, one.detail): one for one in reversed(rejected)}.values())[::-1]
 
 
-def _why(one: Rejection) -> str:
+def why_rejected(one: Rejection) -> str:
+    """One candidate's reason in words, with the end of its server's log."""
     variables = " ".join(f"{name}={value}" for name, value in one.environment.items())
     lines = [line.strip() for line in one.log_tail.splitlines() if line.strip()]
     log = " | ".join(line[:LINE_CHARS] for line in lines[-LOG_LINES:])

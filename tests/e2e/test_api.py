@@ -36,7 +36,7 @@ COLUMNS = {
     "CostPerHour", "CostPerInference", "MaxInvocations", "ModelLatency", "CpuUtilization",
     "MemoryUtilization",
 }  # fmt: skip
-TIME_SCALE = 0.1
+TIME_SCALE = 0.07
 NONE = "accelerators: 0"
 
 
@@ -59,7 +59,7 @@ def served(folder: Path, s3: str) -> Iterator[dict[str, str]]:
     """`rightsizer serve` with all of the reference's types on the CPUs at hand, and what it says
     to export."""
     provides = "".join(
-        f"      - {{instance_type: {name}, as: stand-in, cpus: 1, memory_gib: 2, {NONE}}}\n"
+        f"      - {{instance_type: {name}, as: stand-in, cpus: 1, memory_gib: 4, {NONE}}}\n"
         for name in INSTANCE_TYPES
     )
     (folder / "hosts.yaml").write_text(
@@ -144,18 +144,8 @@ def test_types_that_this_host_cannot_tell_apart_are_measured_once_and_told_apart
         step["InferenceBenchmark"]["EndpointConfiguration"]["InstanceType"] for step in job["steps"]
     }
     assert types == set(INSTANCE_TYPES)
-    settings = {
-        json.dumps(step["InferenceBenchmark"]["ModelConfiguration"]) for step in job["steps"]
-    }
-    for setting in settings:
-        alike = [
-            step["InferenceBenchmark"]
-            for step in job["steps"]
-            if json.dumps(step["InferenceBenchmark"]["ModelConfiguration"]) == setting
-        ]
-        assert len({one["InvocationStartTime"] for one in alike}) <= len(alike) / len(
-            INSTANCE_TYPES
-        )
+    starts = {step["InferenceBenchmark"]["InvocationStartTime"] for step in job["steps"]}
+    assert len(starts) < len(INSTANCE_TYPES) / 2
     costs = [row["CostPerInference"] for row in job["rows"]]
     assert costs == sorted(costs)
     assert len(job["rows"]) == 10

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
+import shlex
 import stat
 import string
 from configparser import ConfigParser
 from configparser import Error as ConfigError
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rightsizer.errors import EnvironmentFault, InputError
@@ -16,6 +18,7 @@ from rightsizer.errors import EnvironmentFault, InputError
 PROFILE = "rightsizer"
 _UPPER = string.ascii_uppercase + "234567"
 _SECRET = string.ascii_letters + string.digits
+_REGION = re.compile(r"region\s*[=:]", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -38,37 +41,42 @@ def load_or_make(path: Path, region: str) -> Credentials:
     """
     try:
         if not path.exists():
-            return _make(path, region)
-        _require_private(path)
-        found = _read(path)
+            return _made(path, region)
+        text = _private_text(path)
+        found = _read(path, text)
         if found.region != region:
-            found = Credentials(found.access_key_id, found.secret_access_key, region)
-            _rewrite(path, found)
-        return found
+            _put(path, _with_region(text, region))
+        return replace(found, region=region)
     except OSError as error:
         why = error.strerror or str(error)
         todo = "mend its permissions, or give another with --credentials"
         raise EnvironmentFault(f"cannot use the credentials file {path}", why, todo) from None
 
 
-def _make(path: Path, region: str) -> Credentials:
+def _made(path: Path, region: str) -> Credentials:
     made = Credentials(
         "AKIA" + "".join(secrets.choice(_UPPER) for _ in range(16)),
         "".join(secrets.choice(_SECRET) for _ in range(40)),
         region,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write_new(path, _text(made))
+    _put(path, _text(made))
     return made
 
 
-def _write_new(path: Path, text: str) -> None:
-    """A file that nobody else can read at any moment."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+def _put(path: Path, text: str) -> None:
+    """The file whole or not at all, that nobody else can read at any moment; a link to it stays."""
+    target = path.resolve()
+    new = target.with_name(f"{target.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(target)
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def _text(keys: Credentials) -> str:
@@ -80,25 +88,26 @@ def _text(keys: Credentials) -> str:
     )
 
 
-def _require_private(path: Path) -> None:
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        what = f"the credentials file {path} can be read by others"
-        raise InputError(what, "whoever has it may start servers here", f"chmod 600 {path}")
-
-
-def _parsed(path: Path) -> ConfigParser:
-    parser = ConfigParser(interpolation=None)
+def _private_text(path: Path) -> str:
+    """What is in a file that only its owner can read."""
+    with path.open("rb") as file:
+        if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+            what = f"the credentials file {path} can be read by others"
+            todo = f"chmod 600 {shlex.quote(str(path))}"
+            raise InputError(what, "whoever has it may start servers here", todo)
+        content = file.read()
     try:
-        parser.read_string(path.read_text("utf-8"))
-    except (ConfigError, UnicodeDecodeError):  # whose message would show what is in it
-        todo = "mend it, or remove it: a new one is made"
-        what = f"the credentials file {path} cannot be read"
-        raise InputError(what, "it is not of the form of AWS's shared credentials", todo) from None
-    return parser
+        return content.decode()
+    except UnicodeDecodeError:  # whose message would show what is in it
+        raise _unreadable(path) from None
 
 
-def _read(path: Path) -> Credentials:
-    parser = _parsed(path)
+def _read(path: Path, text: str) -> Credentials:
+    parser = ConfigParser(interpolation=None, default_section="")
+    try:
+        parser.read_string(text)
+    except ConfigError:  # the same
+        raise _unreadable(path) from None
     section = parser[PROFILE] if parser.has_section(PROFILE) else {}
     key, secret = section.get("aws_access_key_id"), section.get("aws_secret_access_key")
     if not key or not secret:
@@ -108,12 +117,20 @@ def _read(path: Path) -> Credentials:
     return Credentials(key, secret, section.get("region", ""))
 
 
-def _rewrite(path: Path, keys: Credentials) -> None:
-    """Another region, all else in the file as it was."""
-    parser = _parsed(path)
-    parser[PROFILE]["region"] = keys.region
-    new = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        parser.write(file)
-    new.replace(path)
+def _unreadable(path: Path) -> InputError:
+    what = f"the credentials file {path} cannot be read"
+    why = "it is not of the form of AWS's shared credentials"
+    return InputError(what, why, "mend it, or remove it: a new one is made")
+
+
+def _with_region(text: str, region: str) -> str:
+    """The profile with another region, all else in the file as it was."""
+    lines = text.splitlines(keepends=True)
+    start = next(
+        i for i, line in enumerate(lines, start=1) if line.strip().startswith(f"[{PROFILE}]")
+    )
+    end = next(
+        (i for i in range(start, len(lines)) if lines[i].strip().startswith("[")), len(lines)
+    )
+    own = [line for line in lines[start:end] if not _REGION.match(line)]
+    return "".join([*lines[:start], f"region = {region}\n", *own, *lines[end:]])

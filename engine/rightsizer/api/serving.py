@@ -21,7 +21,7 @@ from rightsizer.api.listening import Listener
 from rightsizer.api.operations import OPERATIONS
 from rightsizer.api.settings import Settings, load_settings
 from rightsizer.api.supervisor import Supervisor
-from rightsizer.errors import EnvironmentFault, StoreError
+from rightsizer.errors import EnvironmentFault, StoreError, UsageError
 from rightsizer.hosts.affinity import kept_to
 from rightsizer.hosts.probe import this_machine
 from rightsizer.registry import Registry
@@ -45,15 +45,19 @@ def serve(
     """Serve until SIGTERM or Ctrl-C; what runs then goes on with the next server.
 
     Raises:
+        UsageError: the address is empty.
         InputError: serve.yaml or the credentials file.
         EnvironmentFault: the address is taken, or the store is served already.
     """
+    if not host:
+        why = "it would listen on every address of this machine"
+        raise UsageError("--host is empty", why, "give 127.0.0.1, or 0.0.0.0 where that is wanted")
     settings = Settings() if config is None else load_settings(config)
     folder = (default_store() if store is None else store).absolute()
     base_dir = folder if config is None else config.absolute().parent
     level = logging.DEBUG if verbose else logging.INFO
     logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(message)s")
-    for noisy in ("botocore", "asyncio", "uvicorn"):
+    for noisy in ("botocore", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     with Store(folder) as opened, _only_one(folder), _bound(host, port) as bound:
         opened.require_writable()
@@ -72,7 +76,8 @@ def serve(
             wake=supervisor.wake,
         )
         operations = {name: partial(run, context) for name, run in OPERATIONS.items()}
-        application = Application(operations, keys, _names(host, settings), bound.getsockname()[1])
+        hosts = _hosts(host, bound.getsockname()[1], settings)
+        application = Application(operations, keys, hosts)
         listener = Listener(application, bound)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: listener.stop())
@@ -82,16 +87,22 @@ def serve(
             try:
                 listener.serve(lambda: _say_ready(settings, path, keys, host, bound))
             finally:
+                application.close()
                 supervisor.close()
 
 
 @contextmanager
 def _only_one(folder: Path) -> Iterator[None]:
     """Be the one server of a store; raises StoreError."""
-    with (folder / LOCK).open("a+") as lock:
+    try:
+        lock = (folder / LOCK).open("a+")
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise StoreError(f"cannot write {folder / LOCK}", why, "mend its permissions") from None
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             todo = "stop that one, or give another --store"
             raise StoreError(f"{folder} is served already", "by another process", todo) from None
         yield
@@ -99,12 +110,13 @@ def _only_one(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _bound(host: str, port: int) -> Iterator[socket.socket]:
-    """A socket that has its address; raises EnvironmentFault."""
+    """A socket that listens at its address; raises EnvironmentFault."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             bound.bind((host, port))
+            bound.listen()  # two that are bound at the same time fail here
         except OSError as error:
             what = f"cannot listen on {host} port {port}"
             todo = "give another --port (0: one that is free) or --host"
@@ -112,9 +124,17 @@ def _bound(host: str, port: int) -> Iterator[socket.socket]:
         yield bound
 
 
-def _names(host: str, settings: Settings) -> tuple[str, ...]:
-    """What clients may call this server."""
-    return ("127.0.0.1", "localhost", "[::1]", host, *settings.allowed_hosts)
+def _hosts(host: str, port: int, settings: Settings) -> frozenset[str]:
+    """What clients may say in Host. Names of the settings also without our port: before a server
+    that listens elsewhere there may be one that does TLS."""
+    ours = ("127.0.0.1", "localhost", "[::1]", _in_url(host), *settings.allowed_hosts)
+    with_port = {f"{name}:{port}" for name in ours}
+    without = {*settings.allowed_hosts, *(ours if port == 80 else ())}
+    return frozenset(name.lower() for name in with_port | without)
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _worker_environment(settings: Settings, credentials: Path) -> dict[str, str]:
@@ -129,8 +149,8 @@ def _worker_environment(settings: Settings, credentials: Path) -> dict[str, str]
 def _say_ready(
     settings: Settings, path: Path, keys: Credentials, host: str, bound: socket.socket
 ) -> None:
-    name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    address = f"http://{name}:{bound.getsockname()[1]}"
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    address = f"http://{_in_url(name)}:{bound.getsockname()[1]}"
     variables = {
         "AWS_SHARED_CREDENTIALS_FILE": str(path),
         "AWS_PROFILE": PROFILE,

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
-from datetime import datetime
-from functools import cache, lru_cache
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from itertools import islice
 from typing import Any
 
-import regex
 from botocore.loaders import Loader
 from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
 
+from rightsizer.api.constraints import member_path, problems_of
 from rightsizer.api.faults import ApiFault, violations
 
 SERVICES = {"SageMaker": "sagemaker", "Logs_20140328": "logs"}
 """Targets' prefixes, and the services that they mean."""
-OTHER_SCHEMES = ("file://", "http://")
-MATCH_S = 1.0
-"""A pattern that takes longer counts as not met."""
-LOCATIONS = ("S3Uri", "Url", "ModelPackageSourceUri")
-"""Shapes whose pattern allows https:// and s3:// alone. Other schemes are judged where an address
-is read: file:// in allowed folders, http:// at the S3 endpoint."""
+PROBLEMS_MOST = 50
+"""A body may break more constraints than anybody reads."""
+BITS = {"integer": 32, "long": 64}
 
 
-@lru_cache
+@cache
 def service_model(service: str) -> ServiceModel:
     """The service model of `sagemaker` or `logs`; the first time takes about a second."""
     return ServiceModel(Loader().load_service_model(service, "service-2"), service)
@@ -45,8 +43,8 @@ def read(target: str, document: Any) -> dict[str, Any]:
     are seconds since the epoch.
 
     Raises:
-        ApiFault: SerializationException of a wrong type; ValidationException with every constraint
-            that is broken, in the reference service's words.
+        ApiFault: SerializationException of a wrong type; ValidationException with the constraints
+            that are broken.
     """
     shape = _operation(target).input_shape
     if not isinstance(document, dict):
@@ -54,7 +52,7 @@ def read(target: str, document: Any) -> dict[str, Any]:
     if shape is None:
         return {}
     found: dict[str, Any] = _read(shape, document, "")
-    if problems := list(_problems(shape, found, "")):
+    if problems := list(islice(problems_of(shape, found), PROBLEMS_MOST)):
         raise violations(problems)
     return found
 
@@ -75,7 +73,7 @@ def _read(shape: Shape, value: Any, at: str) -> Any:
         case "structure", dict():
             assert isinstance(shape, StructureShape)
             return {
-                name: _read(member, value[name], _member(at, name))
+                name: _read(member, value[name], member_path(at, name))
                 for name, member in shape.members.items()
                 if value.get(name) is not None
             }
@@ -88,111 +86,54 @@ def _read(shape: Shape, value: Any, at: str) -> Any:
         case "map", dict():
             assert isinstance(shape, MapShape)
             return {
-                str(key): _read(shape.value, item, f"{at}.{key}.member")
+                _text(key, at): _read(shape.value, item, f"{at}.{key}.member")
                 for key, item in value.items()
             }
         case "string", str():
-            return value
+            return _text(value, at)
         case "boolean", bool():
             return value
         case "integer" | "long", int() if not isinstance(value, bool):
-            return value
-        case "float" | "double", int() | float() if not isinstance(value, bool):
-            return float(value)
+            return _integer(value, BITS[shape.type_name], at)
         case "timestamp", _:
             return _timestamp(value, at)
     raise _not_of_type(shape, value, at)
 
 
+def _text(value: str, at: str) -> str:
+    """JSON's escapes can say half a character, which nothing can keep."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ApiFault("SerializationException", f"{at} is no Unicode text") from None
+    return value
+
+
+def _integer(value: int, bits: int, at: str) -> int:
+    if value.bit_length() >= bits:
+        raise ApiFault("SerializationException", f"{at} is no integer of {bits} bits")
+    return value
+
+
 def _timestamp(value: Any, at: str) -> float:
+    """Seconds since the epoch, as a number or an ISO 8601 string; UTC unless it says otherwise."""
     try:
         if isinstance(value, str):
-            return datetime.fromisoformat(value).timestamp()
+            given = datetime.fromisoformat(value)
+            return (given if given.tzinfo else given.replace(tzinfo=UTC)).timestamp()
         if not isinstance(value, bool) and math.isfinite(value):
             return float(value)
     except (TypeError, ValueError, OverflowError):
         pass
-    raise ApiFault("SerializationException", f"{at or 'the body'} is no timestamp")
+    raise ApiFault("SerializationException", f"{at} is no timestamp")
 
 
 def _not_of_type(shape: Shape, value: Any, at: str) -> ApiFault:
-    article = "an" if shape.type_name[0] in "aeiou" else "a"
-    given = {"dict": "structure", "str": "string", "bool": "boolean", "int": "integer"}
-    kind = given.get(type(value).__name__, type(value).__name__)
-    what = f"{at or 'the body'} must be {article} {shape.type_name}, not {kind}"
+    given = {dict: "structure", str: "string", bool: "boolean", int: "integer", type(None): "null"}
+    kind = given.get(type(value), type(value).__name__)
+    article = "an" if shape.type_name == "integer" else "a"
+    what = f"{at} must be {article} {shape.type_name}, not {kind}"
     return ApiFault("SerializationException", what)
-
-
-def _member(at: str, name: str) -> str:
-    lower = name[:1].lower() + name[1:]
-    return f"{at}.{lower}" if at else lower
-
-
-# -- constraints -------------------------------------------------------------------------------
-
-
-def _problems(shape: Shape, value: Any, at: str) -> Iterator[str]:
-    if isinstance(shape, StructureShape):
-        for name in shape.required_members:
-            if name not in value:
-                yield _broken(None, _member(at, name), "Member must not be null")
-        for name, item in value.items():
-            yield from _problems(shape.members[name], item, _member(at, name))
-        return
-    yield from _size_problems(shape, value, at)
-    if isinstance(shape, ListShape):
-        for number, item in enumerate(value, start=1):
-            yield from _problems(shape.member, item, f"{at}.{number}.member")
-    elif isinstance(shape, MapShape):
-        for key, item in value.items():
-            yield from _problems(shape.key, key, at)
-            yield from _problems(shape.value, item, f"{at}.{key}.member")
-    elif shape.type_name == "string":
-        yield from _text_problems(shape, value, at)
-
-
-def _size_problems(shape: Shape, value: Any, at: str) -> Iterator[str]:
-    low, high = shape.metadata.get("min"), shape.metadata.get("max")
-    is_number = shape.type_name in ("integer", "long", "float", "double")
-    size = value if is_number else len(value) if isinstance(value, str | list | dict) else None
-    if size is None:
-        return
-    what = "have value" if is_number else "have length"
-    if low is not None and size < low:
-        yield _broken(value, at, f"Member must {what} greater than or equal to {low}")
-    if high is not None and size > high:
-        yield _broken(value, at, f"Member must {what} less than or equal to {high}")
-
-
-def _text_problems(shape: Any, value: str, at: str) -> Iterator[str]:
-    if shape.enum and value not in shape.enum:
-        allowed = ", ".join(shape.enum)
-        yield _broken(value, at, f"Member must satisfy enum value set: [{allowed}]")
-    pattern, most = shape.metadata.get("pattern"), shape.metadata.get("max", math.inf)
-    if pattern is None or (shape.name in LOCATIONS and value.startswith(OTHER_SCHEMES)):
-        return
-    # What is too long anyway is not matched: that may take for ever.
-    if len(value) <= most and not _matches(pattern, value):
-        yield _broken(value, at, f"Member must satisfy regular expression pattern: {pattern}")
-
-
-def _matches(pattern: str, value: str) -> bool:
-    try:
-        return _compiled(pattern).fullmatch(value, timeout=MATCH_S) is not None
-    except TimeoutError:
-        return False
-
-
-@cache
-def _compiled(pattern: str) -> Any:
-    """The model's patterns are Java's; `regex` knows what those of our operations use."""
-    return regex.compile(pattern)
-
-
-def _broken(value: Any, at: str, constraint: str) -> str:
-    said = "null" if value is None else str(value)
-    given = f"Value {said}" if value is None else f"Value '{said[:100]}'"
-    return f"{given} at '{at}' failed to satisfy constraint: {constraint}"
 
 
 # -- answers -----------------------------------------------------------------------------------
@@ -206,6 +147,8 @@ def write(target: str, answer: Mapping[str, Any]) -> bytes:
     """
     shape = _operation(target).output_shape
     if shape is None:
+        if answer:
+            raise ValueError(f"{target} answers nothing, not {', '.join(answer)}")
         return b""
     return json.dumps(_written(shape, answer, "")).encode()
 
@@ -228,13 +171,16 @@ def _written(shape: Shape, value: Any, at: str) -> Any:
             return [_written(shape.member, item, f"{at}[]") for item in value]
         case "map", Mapping():
             assert isinstance(shape, MapShape)
-            return {key: _written(shape.value, item, f"{at}{{}}") for key, item in value.items()}
-        case "string", str():
-            return value
-        case "boolean", bool():
+            return {
+                _written(shape.key, key, f"{at}{{}}"): _written(shape.value, item, f"{at}{{}}")
+                for key, item in value.items()
+            }
+        case ("string", str()) | ("boolean", bool()):
             return value
         case "integer" | "long", int() if not isinstance(value, bool):
             return value
-        case "float" | "double" | "timestamp", int() | float() if not isinstance(value, bool):
+        case "float" | "double", int() | float() if not isinstance(value, bool):
+            return float(value)  # NaN stands for what was not measured
+        case "timestamp", int() | float() if not isinstance(value, bool) and math.isfinite(value):
             return float(value)
     raise ValueError(f"{at} is {type(value).__name__}, not {shape.type_name}")

@@ -13,6 +13,7 @@ import shutil
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,11 +46,11 @@ class Orders:
 ORDERS: TypeAdapter[Orders] = TypeAdapter(Orders)
 
 
-def work(orders: Orders, switch: StopSwitch, measuring: threading.Event) -> None:
+def work(orders: Orders, switch: StopSwitch, begins: Callable[[], object] = lambda: None) -> None:
     """Run a queued job to its end, from where it is; whatever happens its status says how.
 
-    It stays in the queue where its CPUs were taken meanwhile. `measuring` is set once it may no
-    longer be broken off without a word.
+    It stays in the queue where its CPUs were taken meanwhile. `begins` is called once it may
+    no longer be broken off without a word.
 
     Raises:
         StoreError: another engine runs it, or the disk does not take its end.
@@ -60,7 +61,7 @@ def work(orders: Orders, switch: StopSwitch, measuring: threading.Event) -> None
             return
         try:
             stored, prepared = _prepared(store, stored, orders.settings)
-            measuring.set()
+            begins()
             run_owned(store, stored, prepared, None, switch, real_outside())
         except Leased:
             return
@@ -122,7 +123,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to the server's whole group
     threading.Thread(target=wait_for_server, daemon=True).start()
     try:
-        work(orders, switch, measuring)
+        work(orders, switch, measuring.set)
     except RightsizerError as error:
         sys.exit(str(error))
 

@@ -50,11 +50,12 @@ def serve(
     try:
         from rightsizer.api.serving import serve as run
     except ModuleNotFoundError as error:
-        if error.name not in ("botocore", "starlette", "uvicorn", "regex"):
+        missing = (error.name or "").partition(".")[0]
+        if missing not in ("botocore", "starlette", "uvicorn", "regex"):
             raise
         from rightsizer.errors import EnvironmentFault
 
-        what = f"the API needs {error.name}, which is not installed"
+        what = f"the API needs {missing}, which is not installed"
         raise EnvironmentFault(what, "", "pip install 'rightsizer[api,s3]'") from None
     run(
         host=host,

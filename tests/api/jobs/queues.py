@@ -14,13 +14,12 @@ from typing import Any
 
 import psutil
 from rightsizer.api.context import Context
-from rightsizer.api.operations import OPERATIONS
 from rightsizer.api.settings import ImageSpec, Settings
 from rightsizer.api.supervisor import Supervisor
 from rightsizer.errors import TrialState
 from rightsizer.hosts.probe import this_machine
 
-from tests.api.calls import received
+from tests.api.calls import Api
 from tests.api.jobs.requests import CONTAINER_CONFIG, advanced, context_in, phases, threads
 
 SERVER = Path(__file__).parent / "servers" / "model_server.py"
@@ -47,8 +46,7 @@ class Queue:
     context: Context
 
     def __call__(self, operation: str, **request: Any) -> dict[str, Any]:
-        answer = OPERATIONS[f"SageMaker.{operation}"](self.context, request)
-        return received(operation, answer)
+        return Api(self.context)(operation, **request)
 
     def create(self, name: str, how: str = "ok", values: tuple[str, ...] = ("1",), **more: Any):
         """An Advanced job of a model of its own, whose server is as `how` says."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ FORMATS = ("table", "json", "csv", "markdown")
 def queue(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Queue]:
     """A queue that does not run, with one job in it, `one`."""
     with queue_in(tmp_path) as made:
+        made.context = replace(made.context, time_scale=1.0)
         made.create("one")
         if request.param == "Default":
             config = made.describe("one")["InputConfig"]

@@ -43,6 +43,8 @@ def stairs(**changes: int) -> dict[str, Any]:
         # the developer guide's own sample: three users, and one again
         advanced(TrafficPattern=phases(PHASE, PHASE)),
         advanced(EndpointConfigurations=None, Endpoints=[{"EndpointName": "mine"}]),
+        # not every type of that letter is burstable
+        advanced(EndpointConfigurations=[threads("1", instance_type="ml.trn1.2xlarge")]),
         advanced(ResourceLimit={"MaxNumberOfTests": 2, "MaxParallelOfTests": 10}),
         default(),
         default(ResourceLimit={"MaxNumberOfTests": 10}),
@@ -68,6 +70,7 @@ def test_what_the_documentation_shows_is_allowed(request_: dict[str, Any]):
             "SupportedEndpointType Serverless is not supported here",
         ),
         ({"EndpointConfigurations": None}, "Specify EndpointConfigurations or Endpoints"),
+        ({"EndpointConfigurations": None, "Endpoints": [{}]}, "Specify EndpointName in Endpoints"),
         ({"Endpoints": [{"EndpointName": "a"}]}, "either EndpointConfigurations or Endpoints"),
         (
             {"EndpointConfigurations": [threads("1", instance_type="ml.t2.medium")]},

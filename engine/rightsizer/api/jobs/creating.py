@@ -1,11 +1,19 @@
-"""CreateInferenceRecommendationsJob and StopInferenceRecommendationsJob."""
+"""CreateInferenceRecommendationsJob and StopInferenceRecommendationsJob.
+
+The service model declares ResourceInUse (the name is taken) and ResourceLimitExceeded of the first,
+and not ResourceNotFound: a model, package or endpoint that is not there is a ValidationException.
+Of the second it declares ResourceNotFound alone, so a job that has ended is left as it is without
+an error.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from rightsizer.api.context import Answer, Context, Request
-from rightsizer.api.faults import in_use, validation
+from rightsizer.api.faults import ApiFault, in_use, validation
 from rightsizer.api.fetching import check_url
 from rightsizer.api.images import LocalServer, local_server
 from rightsizer.api.jobs.naming import ENDED, arn_of_job, job_named, status_of
@@ -15,7 +23,7 @@ from rightsizer.api.jobs.specs import spec_of
 from rightsizer.api.settings import EndpointSpec
 from rightsizer.api.tags import checked_tags
 from rightsizer.catalog import load_catalog
-from rightsizer.errors import InputError
+from rightsizer.errors import InputError, ProblemsError
 from rightsizer.job_heads import heads_named
 from rightsizer.spec import JobSpec
 from rightsizer.store import NameTaken
@@ -25,16 +33,17 @@ def create_job(context: Context, request: Request) -> Answer:
     """Check a job, keep it and queue it. Nothing is fetched or started before its turn.
 
     Raises:
-        ApiFault: ResourceInUse where the name is taken, ValidationException for all else.
+        ApiFault: ResourceInUse where the name is taken, by a job of the command line too;
+            ValidationException for all else. Then nothing is kept.
     """
     require_allowed(request)
-    name = request["JobName"]
-    if any(head.name == name for head in heads_named(context.store, name)):
-        raise in_use(f"Job {name} already exists; choose another name.")
-    tags = checked_tags(request)
-    config = request["InputConfig"]
-    source = source_of(context, config)
-    server = _server_of(context, config, source)
+    name, tags = request["JobName"], checked_tags(request)
+    if heads_named(context.store, name):
+        raise _taken(name)
+    source = source_of(context, request["InputConfig"])
+    server = _server_of(context, request["InputConfig"], source)
+    if isinstance(server, EndpointSpec):  # which has its model
+        source = replace(source, model_url=None)
     _require_reachable(context, source)
     spec = _spec(context, request, source, server)
     inputs = {
@@ -48,26 +57,42 @@ def create_job(context: Context, request: Request) -> Answer:
     kept = spec.model_dump(mode="json")
     if not spec.candidates:  # which are chosen when its turn comes
         del kept["candidates"]
-    try:
-        context.store.create_job(name, spec.type, kept, inputs, request=dict(request))
-    except NameTaken:
-        raise in_use(f"Job {name} already exists; choose another name.") from None
     arn = arn_of_job(context, name)
-    context.registry.tag(arn, tags)
+    with context.registry.together():
+        try:
+            context.store.create_job(name, spec.type, kept, inputs, request=dict(request))
+        except NameTaken:
+            raise _taken(name) from None
+        context.registry.tag(arn, tags)
     context.wake()
     return {"JobArn": arn}
 
 
-def _server_of(context: Context, config: Any, source: Source) -> LocalServer | EndpointSpec:
-    for endpoint in config.get("Endpoints", ()):
-        name = endpoint.get("EndpointName", "")
-        known = {one.name: one for one in context.settings.endpoints}
-        if name not in known:
-            raise validation(
-                f"Endpoint {name} is not known here; give its url in `endpoints` of serve.yaml."
-            )
-        return known[name]
-    return local_server(source.image, context.settings)
+def _taken(name: str) -> ApiFault:
+    return in_use(f"Job {name} already exists; choose another name.")
+
+
+def _server_of(
+    context: Context, config: Mapping[str, Any], source: Source
+) -> LocalServer | EndpointSpec:
+    if not (endpoints := config.get("Endpoints")):
+        return _local(context, source)
+    name = endpoints[0]["EndpointName"]
+    for known in context.settings.endpoints:
+        if known.name == name:
+            return known
+    raise validation(
+        f"Endpoint {name} is not known here; give its url in `endpoints` of serve.yaml."
+    )
+
+
+def _local(context: Context, source: Source) -> LocalServer:
+    server = local_server(source.image, context.settings)
+    if source.model_url is None and any("{model_dir}" in word for word in server.command or ()):
+        raise validation(
+            f"Specify `ModelDataUrl` in {source.name}: what serves its image here needs a model."
+        )
+    return server
 
 
 def _require_reachable(context: Context, source: Source) -> None:
@@ -81,7 +106,10 @@ def _require_reachable(context: Context, source: Source) -> None:
 def _spec(
     context: Context, request: Request, source: Source, server: LocalServer | EndpointSpec
 ) -> JobSpec:
-    spec = spec_of(request, source, server, context.settings, context.time_scale)
+    try:
+        spec = spec_of(request, source, server, context.settings, context.time_scale)
+    except ProblemsError as error:
+        raise validation("; ".join(error.problems)) from None
     prices = context.base_dir / spec.prices if spec.prices else None
     catalog = load_catalog(context.machine.size, prices)
     given = [candidate.instance_type for candidate in spec.candidates]
@@ -101,9 +129,7 @@ def stop_job(context: Context, request: Request) -> Answer:
         ApiFault: ResourceNotFound.
     """
     head = job_named(context, request["JobName"])
-    status = status_of(context.store, head)
-    if status in ENDED:
-        return {}
-    context.store.request_stop(head.id)
-    context.wake()
+    if status_of(context.store, head) not in ENDED:
+        context.store.request_stop(head.id)
+        context.wake()
     return {}

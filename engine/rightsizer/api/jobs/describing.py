@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -22,14 +22,16 @@ from rightsizer.api.jobs.naming import (
 from rightsizer.api.paging import page
 from rightsizer.job_heads import JobHead
 from rightsizer.loading import assemble
-from rightsizer.recommendation import Price, recommend
+from rightsizer.recommendation import Price, Recommendation, Rejection, recommend
 from rightsizer.results import Job
 from rightsizer.spec import JobSpec, TargetSpec
 from rightsizer.store import Store
 from rightsizer.trials import TrialRecord
 
 KEPT = 64
-"""Ended jobs whose ranking is remembered: clients ask for it again and again."""
+"""Ended jobs whose results are remembered: clients ask for them again and again."""
+
+PriceOf = Callable[[str], Price]
 
 
 def describe_job(context: Context, request: Request) -> Answer:
@@ -41,7 +43,6 @@ def describe_job(context: Context, request: Request) -> Answer:
     name = request["JobName"]
     head = job_named(context, name)
     status = status_of(context.store, head)
-    endpoint = next(iter(head.request.get("InputConfig", {}).get("Endpoints", ())), None)
     answer = {
         "JobName": name,
         "JobDescription": head.request.get("JobDescription"),
@@ -56,20 +57,35 @@ def describe_job(context: Context, request: Request) -> Answer:
         "InputConfig": head.request.get("InputConfig", {}),
         "StoppingConditions": head.request.get("StoppingConditions"),
     }
-    if status not in ENDED or not (job := ended_job(context.store, head)).recommendations:
-        return answer
-    if endpoint is not None:
-        performance = {
-            "Metrics": rows.endpoint_metrics(job.recommendations[0]),
-            "EndpointInfo": endpoint,
-        }
-        return {**answer, "EndpointPerformances": [performance]}
-    times = rows.stretches(context.store.history(head.id, rows.TIMED))
-    found = [
-        rows.recommendation(name, row, times.get(row.trial_id, rows.Stretch()))
-        for row in job.recommendations[: rows.MOST_RECOMMENDATIONS]
-    ]
-    return {**answer, "InferenceRecommendations": found}
+    return {**answer, **_found(context.store, head, name)} if status in ENDED else answer
+
+
+def _found(store: Store, head: JobHead, name: str) -> Answer:
+    """What an ended job found: recommendations, or how the endpoint that it was given does."""
+    job = ended_job(store, head)
+    if not job.recommendations:
+        return {}
+    if endpoint := existing_endpoint(head):
+        metrics = rows.endpoint_metrics(job.recommendations[0])
+        return {"EndpointPerformances": [{"Metrics": metrics, "EndpointInfo": endpoint}]}
+    times = _ended_times(store, head)
+    return {
+        "InferenceRecommendations": [
+            rows.recommendation(name, row, _measured(row, job.trials, times))
+            for row in job.recommendations[: rows.MOST_RECOMMENDATIONS]
+        ]
+    }
+
+
+def _measured(
+    row: Recommendation, trials: Sequence[TrialRecord], times: Mapping[str, rows.Stretch]
+) -> rows.Stretch:
+    """From the first to the last invocation that a row's figures come from."""
+    return rows.together(
+        times[trial.id]
+        for trial in trials
+        if trial.candidate.id == row.candidate_id and trial.id in times
+    )
 
 
 def job_type(head: JobHead) -> str:
@@ -78,10 +94,24 @@ def job_type(head: JobHead) -> str:
     return str(given) if given else head.type.capitalize()
 
 
+def existing_endpoint(head: JobHead) -> Mapping[str, Any] | None:
+    """The EndpointInfo of the endpoint that a job measures; None where it makes its own."""
+    given = head.request.get("InputConfig", {}).get("Endpoints")
+    return given[0] if given else None
+
+
 @lru_cache(maxsize=KEPT)
 def ended_job(store: Store, head: JobHead) -> Job:
-    """A job that has ended; a head that has changed since is another."""
+    """A job that has ended.
+
+    A head is of one end: when a job is taken up again its status is set, and the head another.
+    """
     return assemble(store, store.job(head.id))
+
+
+@lru_cache(maxsize=KEPT)
+def _ended_times(store: Store, head: JobHead) -> Mapping[str, rows.Stretch]:
+    return rows.stretches(store.history(head.id, rows.TIMED))
 
 
 def list_steps(context: Context, request: Request) -> Answer:
@@ -91,59 +121,43 @@ def list_steps(context: Context, request: Request) -> Answer:
         ApiFault: ResourceNotFound; ValidationException of a wrong token.
     """
     head = job_named(context, request["JobName"])
-    stored = context.store.job(head.id)
-    prices = {name: Price(**price) for name, price in stored.inputs["prices"].items()}
-    target = JobSpec.model_validate(dict(stored.spec)).target
-    times = rows.stretches(context.store.history(head.id, rows.TIMED))
-    is_endpoint = bool(head.request.get("InputConfig", {}).get("Endpoints"))
-    steps = [
-        step
-        for trial in context.store.trials(head.id)
-        for step in _steps(trial, request["JobName"], prices, target, times, is_endpoint)
-    ]
     wanted = request.get("Status")
-    steps = [step for step in steps if wanted in (None, step["Status"])]
-    shown, token = page("steps", enumerate(steps), request, key=lambda one: (one[0],))
+    # Numbered before they are filtered: the status of one that was shown may change.
+    steps = [
+        (number, step)
+        for number, step in enumerate(_steps(context.store, head, request["JobName"]))
+        if wanted in (None, step["Status"])
+    ]
+    shown, token = page("steps", steps, request, key=lambda one: (one[0],))
     return {"Steps": [step for _, step in shown], "NextToken": token}
 
 
-def _steps(
-    trial: TrialRecord,
-    job_name: str,
-    prices: Mapping[str, Price],
-    target: TargetSpec | None,
-    times: Mapping[str, rows.Stretch],
-    is_endpoint: bool,
-) -> list[dict[str, Any]]:
-    alone = replace(trial, stage="scout")  # a final stands for itself here
-    ranked, rejected = recommend([alone], prices.__getitem__, target)
-    by_type = {row.instance_type: row for row in ranked}
-    reasons = {one.instance_type: rows.rejected_reason(one) for one in rejected}
-    when = times.get(trial.id, rows.Stretch())
-    found = []
-    for candidate in trial.candidates if trial.stage == "scout" else (trial.candidate,):
-        row = by_type.get(candidate.instance_type)
-        status = rows.STEP_STATUS.get(trial.state, "FAILED")
-        if status == "COMPLETED" and row is None:
-            status = "FAILED"
-        count = None if row is None else row.fleet.instance_count
-        benchmark: dict[str, Any] = {
-            "Metrics": None if row is None or is_endpoint else rows.metrics(row),
-            "EndpointMetrics": rows.endpoint_metrics(row) if row and is_endpoint else None,
-            "EndpointConfiguration": rows.endpoint(
-                candidate.instance_type, candidate.environment, count, trial.block
-            ),
-            "ModelConfiguration": rows.model(candidate.environment),
-            "FailureReason": reasons.get(candidate.instance_type) if status == "FAILED" else None,
-            "InvocationStartTime": when.start_s,
-            "InvocationEndTime": when.end_s,
-        }
-        found.append(
-            {
-                "StepType": "BENCHMARK",
-                "JobName": job_name,
-                "Status": status,
-                "InferenceBenchmark": benchmark,
-            }
-        )
-    return found
+def _steps(store: Store, head: JobHead, name: str) -> Iterator[dict[str, Any]]:
+    has_ended = status_of(store, head) in ENDED
+    stored = store.job(head.id)
+    prices = {name: Price(**price) for name, price in stored.inputs["prices"].items()}
+    target = JobSpec.model_validate(dict(stored.spec)).target
+    times = rows.stretches(store.history(head.id, rows.TIMED))
+    endpoint = existing_endpoint(head)
+    for trial in store.trials(head.id):
+        found = _by_type(trial, prices.__getitem__, target)
+        for candidate in trial.candidates:
+            yield rows.step(
+                name,
+                trial,
+                candidate,
+                found.get(candidate.instance_type),
+                times.get(trial.id, rows.Stretch()),
+                endpoint,
+                has_ended=has_ended,
+            )
+
+
+def _by_type(
+    trial: TrialRecord, price_of: PriceOf, target: TargetSpec | None
+) -> dict[str, Recommendation | Rejection]:
+    """What a trial would come to by itself, for each instance type; empty while it runs."""
+    alone = replace(trial, stage="scout")  # a final repeats one, and is none by itself
+    ranked, rejected = recommend([alone], price_of, target)
+    found: list[Recommendation | Rejection] = [*ranked, *rejected]
+    return {row.instance_type: row for row in found}

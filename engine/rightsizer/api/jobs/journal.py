@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from rightsizer import events
 from rightsizer.api.context import Context
 from rightsizer.api.faults import ApiFault
-from rightsizer.api.jobs.describing import ended_job
+from rightsizer.api.jobs.describing import ended_job, existing_endpoint
 from rightsizer.api.jobs.naming import ENDED, failure_reason, job_named, seconds_of, status_of
 from rightsizer.api.jobs.rows import endpoint_name
 from rightsizer.api.logs import LogLine
@@ -25,9 +25,9 @@ from rightsizer.store import StoredEvent
 GROUP = "/aws/sagemaker/InferenceRecommendationsJobs"
 EXECUTION = "execution"
 ENDPOINT = "Endpoint"
-OF_TRIAL = ("TrialStarted", "ServerReady", "StepStarted", "StepEnded", "TrialEnded")
-TOLD = ("JobStarted", *OF_TRIAL, "JobEnded")
-"""Not the progress of a running step: a line every five seconds tells nobody anything."""
+TOLD = ("JobStarted", "TrialStarted", "ServerReady", "StepStarted", "StepEnded", "TrialEnded")
+"""Not the progress of a running step: a line every five seconds tells nobody anything. Not
+JobEnded, which is kept after the status that says so: its line would come between others."""
 MADE = "rightsizer:"
 TAG_MOST = 256
 _EVENTS: Mapping[str, TypeAdapter[Any]] = {
@@ -48,11 +48,13 @@ def lines_of(context: Context, group: str, stream: str) -> Sequence[LogLine] | N
         head = job_named(context, name)
     except ApiFault:
         return None
+    # The head was read first: where it says that the job has ended the history is whole.
     history = context.store.history(head.id, TOLD)
     if rest == EXECUTION:
         return [_queued(head), *_told(history), *_ending(context, head, name)]
-    trials = _trials_of(context, head, rest.removeprefix(f"{ENDPOINT}/"))
-    if not trials or not rest.startswith(f"{ENDPOINT}/"):
+    kind, _, endpoint = rest.partition("/")
+    trials = _trials_of(context, head, endpoint) if kind == ENDPOINT else ()
+    if not trials:
         return None
     return _told([event for event in history if event.fields.get("trial_id") in trials])
 
@@ -88,11 +90,14 @@ def _tag_value(text: str) -> str:
 
 
 def _trials_of(context: Context, head: JobHead, endpoint: str) -> set[str]:
+    """Those that were made on an endpoint, or on the one that ran already."""
+    own = existing_endpoint(head)
     return {
         trial.id
         for trial in context.store.trials(head.id)
         for candidate in trial.candidates
-        if endpoint_name(candidate.instance_type, candidate.environment, trial.block) == endpoint
+        if endpoint
+        == (own["EndpointName"] if own else endpoint_name(trial.id, candidate.instance_type))
     }
 
 
@@ -117,8 +122,8 @@ def _ending(context: Context, head: JobHead, name: str) -> Iterator[LogLine]:
     if status not in ENDED:
         return
     at_ms = _ms(head.modified)
-    if reason := failure_reason(head, status):
-        yield LogLine(at_ms, f"job {name} failed: {reason}")
+    reason = failure_reason(head, status) or head.cut_short
+    yield LogLine(at_ms, f"job {name} is {status}" + (f": {reason}" if reason else ""))
     job = ended_job(context.store, head)
     for row in job.recommendations:
         yield LogLine(at_ms, f"recommendation {row.rank}: {_said(row)}")
@@ -128,14 +133,14 @@ def _ending(context: Context, head: JobHead, name: str) -> Iterator[LogLine]:
 
 def _doubts(job: Job) -> Iterator[str]:
     """Each once, with all that it is on."""
-    rows = [(f"recommendation {row.rank}", row.doubts) for row in job.recommendations]
-    whose: dict[tuple[str, ...], list[str]] = {}
-    for name, doubts in [("the job", job.doubts), *rows]:
+    whose: dict[tuple[str, ...], list[int]] = {}
+    for rank, doubts in [(0, job.doubts), *((row.rank, row.doubts) for row in job.recommendations)]:
         for doubt in doubts:
             key = (doubt.severity, doubt.code, doubt.message, doubt.next_step)
-            whose.setdefault(key, []).append(name)
-    for (severity, code, message, todo), names in whose.items():
-        said = f"doubt ({severity}) on {', '.join(names)}: {code}: {message}"
+            whose.setdefault(key, []).append(rank)
+    for (severity, code, message, todo), ranks in whose.items():
+        of = "the job" if 0 in ranks else ", ".join(map(str, ranks))
+        said = f"doubt ({severity}) on {of}: {code}: {message}"
         yield f"{said}; {todo}" if todo else said
 
 
@@ -150,4 +155,4 @@ def _said(row: Recommendation) -> str:
 
 
 def _ms(iso: str) -> int:
-    return int(seconds_of(iso) * 1000)
+    return round(seconds_of(iso) * 1000)

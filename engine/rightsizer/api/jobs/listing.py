@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from rightsizer.api.context import Answer, Context, Request
@@ -17,24 +18,18 @@ from rightsizer.api.jobs.naming import (
     seconds_of,
     status_of,
 )
-from rightsizer.api.paging import page, within
+from rightsizer.api.paging import Key, page, within
 from rightsizer.job_heads import JobHead, heads
+
+StatusOf = Callable[[JobHead], str]
 
 
 @dataclass(frozen=True)
 class _Listed:
+    number: int
+    """Of all jobs, in the order in which they were made; none is ever removed."""
     name: str
-    status: str
     head: JobHead
-    created_s: float
-    modified_s: float
-
-
-SORTS: dict[str, Callable[[_Listed], tuple[str | float, ...]]] = {
-    "Name": lambda job: (job.name,),
-    "CreationTime": lambda job: (job.created_s, job.name),
-    "Status": lambda job: (job.status, job.name),
-}
 
 
 def list_jobs(context: Context, request: Request) -> Answer:
@@ -43,62 +38,76 @@ def list_jobs(context: Context, request: Request) -> Answer:
     Raises:
         ApiFault: ValidationException of a wrong token.
     """
-    found = heads(context.store)
-    names = names_of(found)
-    listed = [
-        _Listed(
-            names[head.id],
-            status_of(context.store, head),
-            head,
-            seconds_of(head.created),
-            seconds_of(head.modified),
-        )
-        for head in found
-    ]
+    # To tell a job's status may need its lock, so it is told of those alone that need it.
+    status = cache(lambda head: status_of(context.store, head))
     shown, token = page(
         "jobs",
-        [job for job in listed if _is_wanted(job, request)],
+        _wanted(context, request, status),
         request,
-        SORTS[request.get("SortBy", "CreationTime")],
+        _order(request.get("SortBy", "CreationTime"), status),
         descending=request.get("SortOrder", "Descending") == "Descending",
     )
     return {
-        "InferenceRecommendationsJobs": [_summary(context, job) for job in shown],
+        "InferenceRecommendationsJobs": [
+            _summary(context, job.name, job.head, status(job.head)) for job in shown
+        ],
         "NextToken": token,
     }
 
 
-def _is_wanted(job: _Listed, request: Request) -> bool:
-    config = job.head.request.get("InputConfig", {}) if _asks_of_model(request) else {}
-    return (
-        within(job.created_s, request)
-        and within(job.modified_s, request, "LastModifiedTime")
-        and request.get("NameContains", "").lower() in job.name.lower()
-        and request.get("StatusEquals") in (None, job.status)
-        and request.get("ModelNameEquals") in (None, config.get("ModelName"))
-        and request.get("ModelPackageVersionArnEquals")
-        in (None, config.get("ModelPackageVersionArn"))
+def _wanted(context: Context, request: Request, status: StatusOf) -> Iterator[_Listed]:
+    found = heads(context.store)
+    names = names_of(found)
+    for number, head in enumerate(found):
+        name = names[head.id]
+        if (
+            request.get("NameContains", "") in name
+            and _in_time(head, request)
+            and _is_of_model(head, request)
+            and ("StatusEquals" not in request or status(head) == request["StatusEquals"])
+        ):
+            yield _Listed(number, name, head)
+
+
+def _order(by: str, status: StatusOf) -> Callable[[_Listed], Key]:
+    match by:
+        case "Name":
+            return lambda job: (job.name,)
+        case "Status":
+            return lambda job: (status(job.head), job.number)
+    return lambda job: (job.head.created, job.number)
+
+
+def _in_time(head: JobHead, request: Request) -> bool:
+    return all(
+        within(seconds_of(iso), request, time)
+        for time, iso in (("CreationTime", head.created), ("LastModifiedTime", head.modified))
+        if f"{time}After" in request or f"{time}Before" in request
     )
 
 
-def _asks_of_model(request: Request) -> bool:
-    return "ModelNameEquals" in request or "ModelPackageVersionArnEquals" in request
+def _is_of_model(head: JobHead, request: Request) -> bool:
+    return all(
+        head.request.get("InputConfig", {}).get(member) == request[f"{member}Equals"]
+        for member in ("ModelName", "ModelPackageVersionArn")
+        if f"{member}Equals" in request
+    )
 
 
-def _summary(context: Context, job: _Listed) -> dict[str, Any]:
-    config = job.head.request.get("InputConfig", {})
+def _summary(context: Context, name: str, head: JobHead, status: str) -> dict[str, Any]:
+    config = head.request.get("InputConfig", {})
     payload = config.get("ContainerConfig", {}).get("PayloadConfig", {})
     return {
-        "JobName": job.name,
-        "JobDescription": job.head.request.get("JobDescription", ""),
-        "JobType": job_type(job.head),
-        "JobArn": arn_of_job(context, job.name),
-        "Status": job.status,
-        "CreationTime": job.created_s,
-        "CompletionTime": completed_s(job.head, job.status),
-        "RoleArn": role_of(context, job.head),
-        "LastModifiedTime": job.modified_s,
-        "FailureReason": failure_reason(job.head, job.status),
+        "JobName": name,
+        "JobDescription": head.request.get("JobDescription", ""),
+        "JobType": job_type(head),
+        "JobArn": arn_of_job(context, name),
+        "Status": status,
+        "CreationTime": seconds_of(head.created),
+        "CompletionTime": completed_s(head, status),
+        "RoleArn": role_of(context, head),
+        "LastModifiedTime": seconds_of(head.modified),
+        "FailureReason": failure_reason(head, status),
         "ModelName": config.get("ModelName"),
         "SamplePayloadUrl": payload.get("SamplePayloadUrl"),
         "ModelPackageVersionArn": config.get("ModelPackageVersionArn"),

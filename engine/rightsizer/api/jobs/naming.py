@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime
 
 from rightsizer.api.arns import JOB, arn_of
@@ -17,13 +17,12 @@ LOCAL_ROLE = "rightsizer-command-line"
 ENDED = ("COMPLETED", "FAILED", "STOPPED")
 
 
-def names_of(heads: Iterable[JobHead]) -> dict[str, str]:
+def names_of(found: Sequence[JobHead]) -> dict[str, str]:
     """The API's name of each job, by id.
 
     One made by the API has the name it was given. Any other has its own where no other job shares
     it, else its id.
     """
-    found = list(heads)
     counted = Counter(head.name for head in found)
     return {
         head.id: head.name if head.is_of_api or counted[head.name] == 1 else head.id
@@ -54,7 +53,9 @@ def job_named(context: Context, name: str) -> JobHead:
 def status_of(store: Store, head: JobHead) -> str:
     """PENDING | IN_PROGRESS | COMPLETED | FAILED | STOPPING | STOPPED.
 
-    A job of the API whose engine died goes on: it is taken up again.
+    A job of the API whose engine died goes on: it is taken up again. One of the command line has
+    stopped: nobody but its user takes it up. One that ran to its end and found nothing to
+    recommend has FAILED, as the reference has it.
     """
     match head.status:
         case "pending" | "running" | "stopping":
@@ -74,9 +75,9 @@ def failure_reason(head: JobHead, status: str) -> str | None:
     """Why a job failed, at most 1,024 characters; None of one that did not."""
     if status != "FAILED":
         return None
-    # Of a job that ended before its plan did: what an earlier engine found is not the reason.
-    said = (head.cut_short if head.status == "failed" else head.failure) or "the engine failed"
-    return " ".join(said.split())[:1024]
+    # One that failed on its way keeps what an earlier run to its end came to.
+    said = head.failure if head.status == "completed" else head.cut_short
+    return " ".join((said or "the engine failed").split())[:1024]
 
 
 def role_of(context: Context, head: JobHead) -> str:

@@ -1,37 +1,48 @@
-"""A job's recommendations and trials in the API's shapes. Pure."""
+"""A job's recommendations and trials in the API's shapes. Pure.
+
+Where the reference contradicts itself:
+
+- ModelLatency is in milliseconds, rounded: so its page on results says, and its published tables
+  show. Other pages and samples of its first year have microseconds, as its CloudWatch metric of the
+  same name still does.
+- MaxInvocations, CostPerHour and CostPerInference are those of the fleet of InitialInstanceCount,
+  as in its samples with more than one instance; its model says "for the instance".
+- EnvironmentParameters is always there, were it empty, as in its samples; its model says that a
+  list has one at least.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rightsizer.api.jobs.naming import seconds_of
-from rightsizer.candidates import hash_of
+from rightsizer.candidates import Candidate, hash_of
 from rightsizer.errors import TrialState
+from rightsizer.failures import why_rejected
 from rightsizer.recommendation import Recommendation, Rejection
 from rightsizer.store import StoredEvent
+from rightsizer.trials import TrialRecord
 
 MOST_RECOMMENDATIONS = 10
 VARIANT = "AllTraffic"
 TIMED = ("StepStarted", "StepEnded")
 """Events between which a trial's invocations lie."""
-STEP_STATUS = {
-    TrialState.RUNNING: "IN_PROGRESS",
-    TrialState.SUCCEEDED: "COMPLETED",
-    TrialState.STOPPED: "STOPPED",
-    TrialState.INTERRUPTED: "PENDING",
-}
-"""All others have FAILED. What was interrupted is run again."""
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """When a trial's invocations began and ended, in seconds since the epoch; None: not yet."""
+    """When invocations began and ended, in seconds since the epoch; None: not yet."""
 
     start_s: float | None = None
     end_s: float | None = None
+
+    @property
+    def members(self) -> dict[str, float | None]:
+        """As recommendations and benchmarks have it."""
+        return {"InvocationStartTime": self.start_s, "InvocationEndTime": self.end_s}
 
 
 def stretches(history: Sequence[StoredEvent]) -> dict[str, Stretch]:
@@ -46,30 +57,102 @@ def stretches(history: Sequence[StoredEvent]) -> dict[str, Stretch]:
     return found
 
 
-def endpoint_name(instance_type: str, environment: Mapping[str, str], final: int = 0) -> str:
-    """As the reference names the endpoints that it makes for a test; no endpoint has it here."""
-    return f"sm-epc-{hash_of([instance_type, dict(environment), final])}"
+def together(parts: Iterable[Stretch]) -> Stretch:
+    """From the first beginning to the last end."""
+    known = list(parts)
+    starts = [part.start_s for part in known if part.start_s is not None]
+    ends = [part.end_s for part in known if part.end_s is not None]
+    return Stretch(min(starts, default=None), max(ends, default=None))
+
+
+def endpoint_name(trial_id: str, instance_type: str) -> str:
+    """Of one test, as the reference names the endpoints that it makes; none has it here."""
+    return f"sm-epc-{_digest(trial_id, instance_type)}"
+
+
+def _digest(trial_id: str, instance_type: str) -> str:
+    """Of one test: a trial may stand for several instance types."""
+    return hash_of([trial_id, instance_type])
 
 
 def recommendation(job_name: str, row: Recommendation, when: Stretch) -> dict[str, Any]:
     """One of InferenceRecommendations."""
-    digest = hash_of([row.instance_type, dict(row.environment)])
+    configuration = {
+        "EndpointName": endpoint_name(row.trial_id, row.instance_type),
+        "VariantName": VARIANT,
+        "InstanceType": row.instance_type,
+        "InitialInstanceCount": row.fleet.instance_count,
+    }
     return {
-        "RecommendationId": f"{job_name}/{digest[:8]}",
+        "RecommendationId": f"{job_name}/{_digest(row.trial_id, row.instance_type)[:8]}",
         "Metrics": metrics(row),
-        "EndpointConfiguration": endpoint(
-            row.instance_type, row.environment, row.fleet.instance_count
-        ),
+        "EndpointConfiguration": configuration,
         "ModelConfiguration": model(row.environment),
-        "InvocationStartTime": when.start_s,
-        "InvocationEndTime": when.end_s,
+        **when.members,
     }
 
 
-def metrics(row: Recommendation) -> dict[str, Any]:
-    """Of the fleet that carries the target where the reference's are: costs and MaxInvocations.
+def step(
+    job_name: str,
+    trial: TrialRecord,
+    candidate: Candidate,
+    found: Recommendation | Rejection | None,
+    when: Stretch,
+    endpoint: Mapping[str, Any] | None,
+    *,
+    has_ended: bool,
+) -> dict[str, Any]:
+    """One of Steps: what a trial says of one of its candidates.
 
-    ModelLatency is in ms. What is not known is NaN, as the reference writes it.
+    `found` is what it would recommend by itself, None while it runs; `endpoint` the EndpointInfo
+    of one that ran already, `has_ended` whether the whole job has.
+    """
+    row = found if isinstance(found, Recommendation) else None
+    status = step_status(trial.state, is_recommended=row is not None, has_ended=has_ended)
+    own = {
+        "EndpointName": endpoint_name(trial.id, candidate.instance_type),
+        "VariantName": VARIANT,
+        "InstanceType": candidate.instance_type,
+        "InitialInstanceCount": None if row is None else row.fleet.instance_count,
+    }
+    benchmark = {
+        "Metrics": metrics(row) if row is not None and endpoint is None else None,
+        "EndpointMetrics": endpoint_metrics(row) if row is not None and endpoint else None,
+        "EndpointConfiguration": {**endpoint, "VariantName": VARIANT} if endpoint else own,
+        "ModelConfiguration": model(candidate.environment),
+        "FailureReason": _why(found) if status == "FAILED" else None,
+        **when.members,
+    }
+    return {
+        "StepType": "BENCHMARK",
+        "JobName": job_name,
+        "Status": status,
+        "InferenceBenchmark": benchmark,
+    }
+
+
+def step_status(state: TrialState, *, is_recommended: bool, has_ended: bool) -> str:
+    """IN_PROGRESS | PENDING | COMPLETED | STOPPED | FAILED.
+
+    What was interrupted is run again, unless its job has ended. A test that was measured and did
+    not keep within the limits has FAILED: it has no metrics.
+    """
+    match state:
+        case TrialState.RUNNING:
+            return "STOPPED" if has_ended else "IN_PROGRESS"
+        case TrialState.INTERRUPTED:
+            return "STOPPED" if has_ended else "PENDING"
+        case TrialState.STOPPED:
+            return "STOPPED"
+        case TrialState.SUCCEEDED if is_recommended:
+            return "COMPLETED"
+    return "FAILED"
+
+
+def metrics(row: Recommendation) -> dict[str, Any]:
+    """Of the fleet that carries the target: costs in USD and MaxInvocations a minute.
+
+    What is not known is NaN, as the reference writes it.
     """
     return {
         "CostPerHour": _or_nan(row.fleet.cost_per_hour_usd),
@@ -82,36 +165,24 @@ def metrics(row: Recommendation) -> dict[str, Any]:
 
 
 def endpoint_metrics(row: Recommendation) -> dict[str, Any]:
-    """Of an endpoint that already runs."""
+    """Of an endpoint that already runs, as it is."""
     return {
         "MaxInvocations": math.floor(row.max_invocations_per_min),
         "ModelLatency": _whole(row.model_latency_ms) or 0,
     }
 
 
-def endpoint(
-    instance_type: str, environment: Mapping[str, str], count: int | None, final: int = 0
-) -> dict[str, Any]:
-    """An EndpointConfiguration."""
-    return {
-        "EndpointName": endpoint_name(instance_type, environment, final),
-        "VariantName": VARIANT,
-        "InstanceType": instance_type,
-        "InitialInstanceCount": count,
-    }
-
-
 def model(environment: Mapping[str, str]) -> dict[str, Any]:
-    """A ModelConfiguration: always with its parameters, were they none."""
+    """A ModelConfiguration."""
     parameters = [
         {"Key": name, "ValueType": "String", "Value": value} for name, value in environment.items()
     ]
     return {"EnvironmentParameters": parameters}
 
 
-def rejected_reason(one: Rejection) -> str:
+def _why(found: Recommendation | Rejection | None) -> str | None:
     """Why a test has no metrics."""
-    return " ".join(f"{one.reason}: {one.detail}".split())
+    return " ".join(why_rejected(found).split()) if isinstance(found, Rejection) else None
 
 
 def _or_nan(value: float | None) -> float:

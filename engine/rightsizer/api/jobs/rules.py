@@ -7,6 +7,7 @@ guide's text says, though one of its samples has 60; a STAIRS duration is the wh
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from math import prod
@@ -16,6 +17,8 @@ from rightsizer.api.faults import validation
 from rightsizer.contradictions import DEFAULT_JOB_S
 
 MOST_JOB_S = 18_000
+BURSTABLE = re.compile(r"ml\.t\d")
+"""Not ml.trn1, which computes on accelerators of its own."""
 PHASE_S = (120, 3600)
 MOST_USERS = 3
 MOST_SPAWN_RATE = 3
@@ -69,6 +72,8 @@ def _kind_problems(kind: str, config: Section) -> Iterator[str]:
     endpoints = config.get("Endpoints")
     if own and endpoints:
         yield "Specify either EndpointConfigurations or Endpoints"
+    if endpoints and not endpoints[0].get("EndpointName"):
+        yield "Specify EndpointName in Endpoints"
     if kind == "Default":
         for key in ("EndpointConfigurations", "TrafficPattern"):
             if config.get(key):
@@ -84,7 +89,7 @@ def _endpoint_problems(endpoints: Sequence[Section]) -> Iterator[str]:
             yield "ServerlessConfig is not supported here; give an InstanceType"
         elif name is None:
             yield "Specify InstanceType in each of EndpointConfigurations"
-        elif name.startswith("ml.t"):
+        elif BURSTABLE.match(name):
             yield f"Burstable instance type {name} is not allowed"
         if endpoint.get("InferenceSpecificationName") is not None:
             yield "InferenceSpecificationName is not supported here; leave it out"

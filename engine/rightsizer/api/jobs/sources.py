@@ -13,6 +13,9 @@ from rightsizer.api.jobs.rules import DOMAINS, TASKS
 from rightsizer.api.models import find_model
 from rightsizer.api.packages import find_package
 
+ELSEWHERE = ("ModelDataSource", "AdditionalModelDataSources", "AdditionalS3DataSource")
+"""Of a container: ways of giving a model that would not be fetched."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -89,8 +92,7 @@ def _source(
 ) -> Source:
     """What ContainerConfig gives comes before what the package says."""
     payload = given.get("PayloadConfig", {})
-    if not container.get("Image"):
-        raise validation(f"{name} names no Image; give the one that serves it.")
+    _require_served(container, name)
     return Source(
         name=name,
         image=container["Image"],
@@ -103,6 +105,20 @@ def _source(
         content_types=tuple(payload.get("SupportedContentTypes") or content_types),
         instance_types=tuple(given.get("SupportedInstanceTypes") or instance_types),
     )
+
+
+def _require_served(container: Mapping[str, Any], name: str) -> None:
+    if container.get("ModelPackageName"):
+        raise validation(f"{name} is made of a model package; give its ModelPackageVersionArn.")
+    if not container.get("Image"):
+        raise validation(f"{name} names no Image; give the one that serves it.")
+    if container.get("Mode") == "MultiModel":
+        raise validation(f"Mode MultiModel of {name} is not supported here; give one model.")
+    for member in ELSEWHERE:
+        if container.get(member):
+            raise validation(
+                f"{member} of {name} is not supported here; give ModelDataUrl with one .tar.gz."
+            )
 
 
 def _require_whole(source: Source) -> None:

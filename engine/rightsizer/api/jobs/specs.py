@@ -6,11 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from rightsizer.api.images import LocalServer
 from rightsizer.api.jobs.rules import ranges_of
 from rightsizer.api.jobs.sources import Source
 from rightsizer.api.settings import EndpointSpec, Settings
-from rightsizer.contradictions import DEFAULT_TYPE_JOB_S
+from rightsizer.candidates import candidates_of
+from rightsizer.contradictions import DEFAULT_TYPE_JOB_S, contradictions
+from rightsizer.documents import problems_of
+from rightsizer.errors import ProblemsError
 from rightsizer.spec import JobSpec
 
 INPUTS = "inputs"
@@ -20,6 +25,8 @@ PAYLOAD_FILE = "payload.tar.gz"
 READY_S = 600.0
 REPLY_S = 60.0
 """What the reference's containers have for an answer."""
+MOST_CANDIDATES = 10 * 3**5
+"""Of an Advanced job: ten endpoint configurations with five parameters of three values."""
 
 
 def spec_of(
@@ -35,11 +42,15 @@ def spec_of(
         request: of CreateInferenceRecommendationsJob, found to be allowed.
         server: what its image is here, or the endpoint that it names.
         time_scale: the reference's phases are this many times as long as it says, and users join
-            as much faster; a Default job's time too.
+            as much faster; so are the 45 minutes of a Default job. JobDurationInSeconds stays what
+            it says.
+
+    Raises:
+        ProblemsError: what the engine's own jobs could not be, such as a variable of such a name.
     """
     config, stop = request["InputConfig"], request.get("StoppingConditions", {})
+    # There is nothing to choose of an endpoint that runs already.
     is_default = request["JobType"] == "Default" and isinstance(server, LocalServer)
-    traffic = _traffic(config.get("TrafficPattern"), stop, time_scale)
     spec = {
         "name": request["JobName"],
         "type": "default" if is_default else "advanced",
@@ -55,11 +66,11 @@ def spec_of(
             "archive": PAYLOAD_FILE,
             "content_type": source.content_types[0],
         },
-        "traffic": traffic,
+        "traffic": _traffic(config.get("TrafficPattern"), stop, time_scale),
         "limit": _limit(stop),
         "target": _target(stop),
         "stop": {"flat_invocations": stop.get("FlatInvocations", "Stop").lower()},
-        "limits": _limits(config, is_default, time_scale),
+        "limits": _limits(config, request["JobType"], time_scale),
         "hosts": settings.hosts,
         "prices": settings.prices,
     }
@@ -69,7 +80,20 @@ def spec_of(
         spec["candidates"] = [{"instance_type": server.instance_type}]
     else:
         spec["candidates"] = _candidates(config["EndpointConfigurations"])
-    return JobSpec.model_validate({key: value for key, value in spec.items() if value is not None})
+    return _checked({key: value for key, value in spec.items() if value is not None})
+
+
+def _checked(data: dict[str, Any]) -> JobSpec:
+    problems = contradictions(data)
+    try:
+        spec = JobSpec.model_validate(data)
+    except ValidationError as error:
+        problems += problems_of(error, data)
+    if problems:
+        raise ProblemsError([f"{'.'.join(map(str, one.at))}: {one.message}" for one in problems])
+    if twice := candidates_of(spec)[1]:
+        raise ProblemsError(twice)
+    return spec
 
 
 def in_folder(spec: JobSpec, job_dir: Path) -> JobSpec:
@@ -90,9 +114,12 @@ def _server(server: LocalServer | EndpointSpec, source: Source) -> dict[str, Any
     }
     if isinstance(server, EndpointSpec):
         return {**common, "url": server.url}
-    found = {"command": server.command, "image": server.image}
-    here = {key: value for key, value in found.items() if value is not None}
-    return {**common, **here, "environment": dict(source.environment)}
+    here: dict[str, Any] = {"environment": dict(source.environment)}
+    if server.command is not None:
+        here["command"] = list(server.command)
+    if server.image is not None:
+        here["image"] = server.image
+    return {**common, **here}
 
 
 def _candidates(endpoints: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -131,7 +158,7 @@ def _traffic(
         }
         for phase in pattern["Phases"]
     ]
-    return {"type": "phases", "phases": tuple(phases)}
+    return {"type": "phases", "phases": phases}
 
 
 def _limit(stop: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -150,19 +177,15 @@ def _target(stop: Mapping[str, Any]) -> dict[str, Any] | None:
     return {"invocations_per_min": float(stop["MaxInvocations"])}
 
 
-def _limits(config: Mapping[str, Any], is_default: bool, time_scale: float) -> dict[str, Any]:
+def _limits(config: Mapping[str, Any], job_type: str, time_scale: float) -> dict[str, Any]:
     limit = config.get("ResourceLimit", {})
     found: dict[str, Any] = {"max_parallel_trials": limit.get("MaxParallelOfTests", 1)}
     if "MaxNumberOfTests" in limit:
         found["max_trials"] = limit["MaxNumberOfTests"]
-    elif not is_default:
+    elif job_type == "Advanced":
         found["max_trials"] = MOST_CANDIDATES
     if "JobDurationInSeconds" in config:
         found["duration_s"] = float(config["JobDurationInSeconds"])
-    elif is_default:
+    elif job_type == "Default":
         found["duration_s"] = DEFAULT_TYPE_JOB_S * time_scale
     return found
-
-
-MOST_CANDIDATES = 10 * 3**5
-"""Of an Advanced job: ten endpoint configurations with five parameters of three values."""

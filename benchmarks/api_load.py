@@ -1,0 +1,198 @@
+"""What asking the API costs while a job runs: how fast it answers, and whether the job notices.
+
+    python benchmarks/api_load.py [--pairs 6] [--phase-s 30] [--json]
+
+A real `rightsizer serve` with a server of 5 ms a request. Jobs run in pairs: one is asked about
+20 times a second (Describe and List in turn, by boto3, on the generator's CPU as a client far away
+would not be), the other hardly; which goes first alternates. Figures: P99 of the answers (at most
+50 ms), and the ratio of the two maxima, whose 95 % interval must hold 1, by paired log ratios. The
+exit status is 1 where one is missed. Ten minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import shlex
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rightsizer.analysis.intervals import t_quantile
+
+RATE_PER_S = 20.0
+MOST_P99_MS = 50.0
+SERVICE_MS = 5
+PHASE_S = 120
+JOBS = 250
+"""In the store, as paginators walk them."""
+ROLE = "arn:aws:iam::123456789012:role/anybody"
+
+
+def main() -> int:
+    """Measure, print, compare with the limits."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pairs", type=int, default=6)
+    parser.add_argument("--phase-s", type=float, default=30.0)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as made, served(Path(made), options.phase_s) as client:
+        folder = Path(made)
+        queue_stopped(client, folder)
+        ratios, answers_ms = [], []
+        for pair in range(options.pairs):
+            maxima = {}
+            for asked in (True, False) if pair % 2 else (False, True):
+                name = f"pair-{pair}-{'asked' if asked else 'quiet'}"
+                maximum, took_ms = job(client, folder, name, asked)
+                maxima[asked] = maximum
+                answers_ms += took_ms if asked else []
+            ratios.append(math.log(maxima[True] / maxima[False]))
+            print(f"pair {pair + 1}: {maxima[False]} quiet, {maxima[True]} asked", file=sys.stderr)
+    mean = statistics.mean(ratios)
+    half = t_quantile(len(ratios) - 1) * statistics.stdev(ratios) / math.sqrt(len(ratios))
+    low, high = mean - half, mean + half
+    found = {
+        "answers": len(answers_ms),
+        "p50_ms": quantile(answers_ms, 0.50),
+        "p99_ms": quantile(answers_ms, 0.99),
+        "maximum_ratio": math.exp(mean),
+        "maximum_ratio_ci": [math.exp(low), math.exp(high)],
+        "pairs": options.pairs,
+    }
+    missed = found["p99_ms"] > MOST_P99_MS or not low <= 0 <= high
+    if options.json:
+        print(json.dumps({**found, "missed": missed}))
+    else:
+        ci = " to ".join(f"{value:.3f}" for value in found["maximum_ratio_ci"])
+        print(
+            f"{found['answers']} answers at {RATE_PER_S:g}/s: P50 {found['p50_ms']:.1f} ms, P99 "
+            f"{found['p99_ms']:.1f} ms (at most {MOST_P99_MS:g})"
+        )
+        print(
+            f"maximum of a job that is asked about over one that is not: "
+            f"{found['maximum_ratio']:.3f} ({ci}), {options.pairs} pairs"
+        )
+    return int(missed)
+
+
+def quantile(values: list[float], p: float) -> float:
+    """Nearest rank."""
+    return sorted(values)[max(0, math.ceil(p * len(values)) - 1)]
+
+
+@contextmanager
+def served(folder: Path, phase_s: float) -> Iterator[Any]:
+    """A client of a server whose phases of 120 s take `phase_s`."""
+    (folder / "body").write_bytes(b"x" * 1000)
+    with tarfile.open(folder / "payload.tar.gz", "w:gz") as tar:
+        tar.add(folder / "body", arcname="body")
+    command = ["{python}", "-m", "rightsizer.instrument.truth_server", "{port}", "--law", "fixed"]
+    command += ["--service-ms", str(SERVICE_MS)]
+    (folder / "serve.yaml").write_text(
+        json.dumps(
+            {"images": [{"uri": "*", "command": command}], "folders": ["."], "hosts": "hosts.yaml"}
+        )
+    )
+    type_ = {"instance_type": "ml.c5.large", "as": "stand-in", "cpus": 1, "memory_gib": 1}
+    (folder / "hosts.yaml").write_text(
+        json.dumps({"hosts": [{"name": "this", "kind": "process", "provides": [type_]}]})
+    )
+    program = Path(sys.executable).parent / "rightsizer"
+    arguments = ["--port", "0", "--store", "store", "--config", "serve.yaml"]
+    arguments += ["--time-scale", str(phase_s / PHASE_S)]
+    server = subprocess.Popen(
+        [str(program), "serve", *arguments], cwd=folder, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert server.stdout is not None
+        ready = server.stdout.readline()
+        os.environ |= dict(word.split("=", 1) for word in shlex.split(ready)[2:])
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        import boto3
+
+        client = boto3.client("sagemaker")
+        client.create_model(
+            ModelName="m", ExecutionRoleArn=ROLE, PrimaryContainer={"Image": "registry/an-image:1"}
+        )
+        yield client
+    finally:
+        server.terminate()
+        server.communicate()
+
+
+def queue_stopped(client: Any, folder: Path) -> None:
+    """Many jobs that have ended, for lists to be long."""
+    for number in range(JOBS):
+        create(client, folder, f"ended-{number}")
+        client.stop_inference_recommendations_job(JobName=f"ended-{number}")
+    while client.list_inference_recommendations_jobs(StatusEquals="STOPPING", MaxResults=1)[
+        "InferenceRecommendationsJobs"
+    ]:
+        time.sleep(1.0)
+
+
+def create(client: Any, folder: Path, name: str) -> None:
+    """A job of three users in a loop."""
+    client.create_inference_recommendations_job(
+        JobName=name,
+        JobType="Advanced",
+        RoleArn=ROLE,
+        InputConfig={
+            "ModelName": "m",
+            "ContainerConfig": {
+                "Domain": "MACHINE_LEARNING",
+                "Task": "OTHER",
+                "Framework": "TENSORFLOW",
+                "PayloadConfig": {
+                    "SamplePayloadUrl": f"file://{folder / 'payload.tar.gz'}",
+                    "SupportedContentTypes": ["text/plain"],
+                },
+            },
+            "EndpointConfigurations": [{"InstanceType": "ml.c5.large"}],
+            "TrafficPattern": {
+                "TrafficType": "PHASES",
+                "Phases": [
+                    {"InitialNumberOfUsers": 3, "SpawnRate": 0, "DurationInSeconds": PHASE_S}
+                ],
+            },
+        },
+    )
+
+
+def job(client: Any, folder: Path, name: str, asked: bool) -> tuple[int, list[float]]:
+    """A job's maximum, and how long each answer took while it ran, ms."""
+    create(client, folder, name)
+    took_ms: list[float] = []
+    began_s = time.monotonic()
+    for number in range(1_000_000):
+        due_s = began_s + number / (RATE_PER_S if asked else 0.5)
+        time.sleep(max(0.0, due_s - time.monotonic()))
+        at_s = time.monotonic()
+        if number % 2 and asked:
+            client.list_inference_recommendations_jobs(MaxResults=100)
+            status = ""
+        else:
+            described = client.describe_inference_recommendations_job(JobName=name)
+            status = described["Status"]
+        took_ms.append((time.monotonic() - at_s) * 1000)
+        if status in ("FAILED", "STOPPED"):
+            raise SystemExit(f"{name}: {described.get('FailureReason')}")
+        if status == "COMPLETED":
+            break
+    [row] = described["InferenceRecommendations"]
+    return row["Metrics"]["MaxInvocations"], took_ms[:-1]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
