@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import sqlite3
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,10 @@ from rightsizer.errors import (
 )
 from rightsizer.events import JobEnded, JobStarted, StepEnded, StepProgress, TrialEnded
 from rightsizer.inventory import Machine
+from rightsizer.job_heads import heads
 from rightsizer.jobs import resume, run
 from rightsizer.loading import list_stored, load
+from rightsizer.migrations import m001_initial
 from rightsizer.report.table import result_table
 from rightsizer.stop_switch import StopSwitch
 from rightsizer.store import Store
@@ -479,3 +482,45 @@ def test_an_interrupt_from_python_leaves_a_stopped_job_and_no_running_trial(tmp_
     [trial] = load(line.id).trials
     assert trial.state is TrialState.INTERRUPTED
     assert resume(line.id, outside=fake_outside()).status == "completed"
+
+
+def test_a_store_from_before_the_api_is_migrated_and_its_jobs_load_and_show(tmp_path: Path):
+    job = run(write_job(tmp_path), outside=fake_outside())
+    path = tmp_path / "store" / "rightsizer.db"
+    rows = _rows(path)
+    path.unlink()
+    with closing(sqlite3.connect(path, isolation_level=None)) as old:
+        m001_initial(old)
+        old.execute("PRAGMA user_version = 1")
+        for table, found in rows.items():
+            for row in found:
+                columns = ", ".join(row)
+                marks = ", ".join(f":{name}" for name in row)
+                old.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", row)
+    loaded = load(job.id)
+    assert loaded.status == "completed"
+    assert loaded.document() == job.document()
+    assert [line.id for line in list_stored()] == [job.id]
+    assert result_table(loaded, 100) == result_table(job, 100)
+    with Store(tmp_path / "store") as store:
+        stored = store.job(job.id)
+        assert (stored.request, stored.failure, stored.modified) == (None, "", "")
+        [head] = heads(store)
+        assert (head.is_of_api, head.modified) == (False, job.created)
+        store.set_status(job.id, "stopped")
+        assert store.job(job.id).modified > job.created
+
+
+def _rows(path: Path) -> dict[str, list[dict[str, object]]]:
+    """What a database of today has in the tables and columns of the first schema."""
+    with closing(sqlite3.connect(":memory:")) as old, closing(sqlite3.connect(path)) as now:
+        m001_initial(old)
+        now.row_factory = sqlite3.Row
+        columns = {
+            table: [column[1] for column in old.execute(f"PRAGMA table_info({table})")]
+            for table in ("jobs", "trials", "events")
+        }
+        return {
+            table: [dict(row) for row in now.execute(f"SELECT {', '.join(names)} FROM {table}")]
+            for table, names in columns.items()
+        }

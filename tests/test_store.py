@@ -13,11 +13,11 @@ from rightsizer.analysis.figures import Requests
 from rightsizer.candidates import Candidate
 from rightsizer.errors import Reason, StoreError, TrialState, UsageError
 from rightsizer.hosts.base import Usage
-from rightsizer.housekeeping import collect
+from rightsizer.housekeeping import collect, end_waiting, stop
 from rightsizer.inventory import Placement
 from rightsizer.migrations import MIGRATIONS
 from rightsizer.schedule import closed_step
-from rightsizer.store import Store
+from rightsizer.store import NameTaken, Store
 from rightsizer.traffic.base import Health, StepRecord
 from rightsizer.trials import Measurement, TrialRecord
 
@@ -81,7 +81,7 @@ def test_saving_a_trial_again_replaces_it(store):
 def test_a_saved_trial_survives_a_process_that_dies_at_once(tmp_path):
     script = (
         "import os, sys\n"
-        "from rightsizer.store import Store\n"
+        "from rightsizer.store import NameTaken, Store\n"
         "from tests.test_store import record\n"
         "from pathlib import Path\n"
         "store = Store(Path(sys.argv[1]))\n"
@@ -146,6 +146,93 @@ def test_a_running_job_without_its_engine_shows_as_stopped(store):
         store.request_stop(job.id)
         assert store.status_of(store.job(job.id)) == "stopping"
     assert store.status_of(store.job(job.id)) == "stopped"
+
+
+@pytest.mark.parametrize("status", ["pending", "running"])
+def test_a_job_of_the_api_that_nobody_runs_is_still_in_its_queue(store, status):
+    job = store.create_job("a", "advanced", {}, {}, request={})
+    store.set_status(job.id, status)
+    assert store.status_of(store.job(job.id)) == status
+    store.request_stop(job.id)
+    assert store.status_of(store.job(job.id)) == "stopping"
+
+
+def test_gc_leaves_the_api_s_queue_alone_and_ends_what_a_dead_engine_left(store):
+    queued = store.create_job("queued", "advanced", {}, {"base_dir": "."}, request={})
+    crashed = store.create_job("crashed", "advanced", {}, {"base_dir": "."}, request={})
+    dead = store.create_job("dead", "advanced", {}, {"base_dir": "."})
+    for job in (crashed, dead):
+        store.set_status(job.id, "running")
+    [said] = collect(store=store.folder)
+    assert dead.id in said
+    statuses = [store.job(job.id).status for job in (queued, crashed, dead)]
+    assert statuses == ["pending", "running", "stopped"]
+
+
+def test_a_queued_job_that_is_stopped_has_ended_and_a_running_one_is_asked(store):
+    queued, running = (
+        store.create_job(name, "advanced", {}, {}, request={}) for name in ("queued", "running")
+    )
+    store.set_status(running.id, "running")
+    store.save_trial(queued.id, record(state=TrialState.RUNNING))  # of a worker that died
+    with store.own(running.id):
+        assert stop("running", store=store.folder).status == "running"
+        assert store.stop_requested(running.id)
+        with pytest.raises(StoreError):
+            end_waiting(store, running.id, "failed", "no")
+    assert stop("queued", store=store.folder).status == "stopped"
+    assert [trial.state for trial in store.trials(queued.id)] == [TrialState.INTERRUPTED]
+    with pytest.raises(UsageError, match="is not running"):
+        stop("queued", store=store.folder)
+
+
+def test_what_has_ended_is_not_ended_again(store):
+    job = store.create_job("a", "advanced", {}, {}, request={})
+    store.set_status(job.id, "completed")
+    end_waiting(store, job.id, "failed", "too late")
+    assert (store.job(job.id).status, store.job(job.id).cut_short) == ("completed", "")
+
+
+def test_a_name_is_the_api_s_once_and_the_command_line_s_as_often_as_it_likes(store):
+    for _ in range(2):
+        store.create_job("a", "advanced", {}, {})
+    store.create_job("a", "advanced", {}, {}, request={"JobName": "a"})
+    with pytest.raises(NameTaken, match="a job named a exists"):
+        store.create_job("a", "advanced", {}, {}, request={"JobName": "a"})
+    assert len(store.jobs()) == len(list((store.folder / "jobs").iterdir())) == 3
+
+
+def test_a_plan_and_a_failure_are_kept_beside_the_request(store):
+    job = store.create_job("a", "advanced", {"name": "a"}, {}, request={"JobName": "a"})
+    assert (job.failure, job.request) == ("", {"JobName": "a"})
+    store.set_plan(job.id, {"name": "a", "type": "advanced"}, {"digests": {}})
+    store.set_failure(job.id, "no candidate was measured")
+    found = store.job(job.id)
+    assert found.spec == {"name": "a", "type": "advanced"}
+    assert found.inputs == {"digests": {}}
+    assert found.failure == "no candidate was measured"
+    assert found.request == {"JobName": "a"}
+
+
+def test_each_status_says_when_it_was_set(store):
+    job = store.create_job("a", "advanced", {}, {})
+    assert job.modified >= job.created
+    store.set_status(job.id, "running")
+    assert store.job(job.id).modified >= job.modified
+
+
+def test_a_history_has_the_events_of_the_kinds_asked_for_in_their_order(store):
+    job = store.create_job("a", "advanced", {}, {})
+    for number, kind in enumerate(("Tick", "Noise", "Tock", "Tick")):
+        store.add_event(job.id, kind, {"n": number})
+    found = store.history(job.id, ("Tick", "Tock"))
+    assert [(event.kind, event.fields["n"]) for event in found] == [
+        ("Tick", 0),
+        ("Tock", 2),
+        ("Tick", 3),
+    ]
+    assert [event.at for event in found] == sorted(event.at for event in found)
+    assert store.history(job.id, ()) == []
 
 
 def test_a_stop_request_is_seen_by_another_reader(store, tmp_path):

@@ -12,7 +12,9 @@ from rightsizer.samples import DTYPE
 from rightsizer.trials import TrialRecord
 
 LOG_LINES = 5
-"""Of a server's log, in a reason."""
+LINE_CHARS = 120
+"""Of a server's log, in a reason: the API's may have 1,024 characters, and the last line tells
+most."""
 
 
 def failure_of(job: Job, job_dir: Path) -> str:
@@ -54,6 +56,7 @@ def _alike(rejected: Sequence[Rejection]) -> list[Rejection]:
 def why_rejected(one: Rejection) -> str:
     """One candidate's reason in words, with the end of its server's log."""
     variables = " ".join(f"{name}={value}" for name, value in one.environment.items())
-    log = " | ".join(line.strip() for line in one.log_tail.splitlines()[-LOG_LINES:])
+    lines = [line.strip() for line in one.log_tail.splitlines() if line.strip()]
+    log = " | ".join(line[:LINE_CHARS] for line in lines[-LOG_LINES:])
     said = f"; the server's log ends: {log}" if log else ""
     return f"{one.instance_type} {variables}".strip() + f": {one.reason}: {one.detail}{said}"

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rightsizer.errors import InputError, Reason, TrialState, UsageError
+from rightsizer.errors import InputError, Reason, StoreError, TrialState, UsageError
 from rightsizer.hosts.docker.sweep import sweep_host
 from rightsizer.inventory import HostSpec
 from rightsizer.preparation import hosts_of
-from rightsizer.store import Store, StoredJob, default_store
+from rightsizer.store import UNFINISHED, Store, StoredJob, default_store
 from rightsizer.trials import TrialRecord
 
+BY_USER = "the job was stopped"
 SPOOL_S = 3600.0
 """A generator has read its bodies within a minute."""
 
@@ -36,17 +37,34 @@ def interrupt_orphans(store: Store, job_id: str) -> dict[str, TrialRecord]:
     return found
 
 
+def end_waiting(store: Store, job_id: str, status: str, why: str) -> None:
+    """End a job that nobody runs; one that has ended is left as it is.
+
+    Raises:
+        StoreError: somebody runs it.
+    """
+    with store.own(job_id):
+        if store.job(job_id).status in UNFINISHED:
+            interrupt_orphans(store, job_id)
+            shutil.rmtree(store.job_dir(job_id) / "model", ignore_errors=True)
+            store.set_status(job_id, status, cut_short=why)
+
+
 def stop(job: str, *, store: str | Path | None = None) -> StoredJob:
-    """Ask the engine that runs a job to end the step and save.
+    """Ask the engine that runs a job to end the step and save; one that waits in the API's queue
+    has then ended.
 
     Raises:
         UsageError: no such job, or it is not running.
     """
     with Store(Path(store) if store is not None else default_store()) as opened:
         stored = opened.find(job)
-        if opened.status_of(stored) not in ("pending", "running", "stopping"):
+        if opened.status_of(stored) not in UNFINISHED:
             raise UsageError(f"{stored.id} is not running", "nothing to stop")
         opened.request_stop(stored.id)
+        if not opened.is_owned(stored.id):
+            with contextlib.suppress(StoreError):  # it has just begun, and sees the request
+                end_waiting(opened, stored.id, "stopped", BY_USER)
         return opened.job(stored.id)
 
 
@@ -59,7 +77,8 @@ def collect(*, store: str | Path | None = None) -> list[str]:
     done = []
     with Store(Path(store) if store is not None else default_store()) as opened:
         for stored in opened.jobs():
-            if opened.is_owned(stored.id):
+            queued = stored.request is not None and stored.status in UNFINISHED
+            if queued or opened.is_owned(stored.id):
                 continue
             done += _collect_job(opened, stored)
         hosts = _docker_hosts(opened.jobs())
@@ -97,7 +116,7 @@ def _collect_spools(folder: Path) -> list[str]:
 def _collect_job(store: Store, stored: StoredJob) -> list[str]:
     done = []
     interrupt_orphans(store, stored.id)
-    if stored.status in ("pending", "running", "stopping"):
+    if stored.status in UNFINISHED:
         store.set_status(stored.id, "stopped")
         done.append(f"{stored.id}: its engine is gone; marked stopped (resume finishes it)")
     folder = store.job_dir(stored.id)

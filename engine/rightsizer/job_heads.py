@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from rightsizer.store import Store
+from rightsizer.store import UNFINISHED, Store
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,15 @@ def heads(store: Store) -> list[JobHead]:
     """All jobs, in the order in which they were made."""
     with store.database() as db:
         return [JobHead(*row) for row in db.execute(f"{_COLUMNS} ORDER BY rowid")]
+
+
+def unfinished_of_api(store: Store) -> list[JobHead]:
+    """The API's jobs that have not ended, in the order in which they were made."""
+    marks = ", ".join("?" * len(UNFINISHED))
+    where = f"request_json IS NOT NULL AND status IN ({marks})"
+    with store.database() as db:
+        rows = db.execute(f"{_COLUMNS} WHERE {where} ORDER BY rowid", UNFINISHED)
+        return [JobHead(*row) for row in rows]
 
 
 def heads_named(store: Store, name: str) -> list[JobHead]:

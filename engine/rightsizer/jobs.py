@@ -30,7 +30,7 @@ from rightsizer.runner import Runner
 from rightsizer.running import running
 from rightsizer.spec import JobSpec, SecretRef
 from rightsizer.stop_switch import StopSwitch
-from rightsizer.store import Store, StoredJob, default_store
+from rightsizer.store import UNFINISHED, Store, StoredJob, default_store
 from rightsizer.traffic.base import Traffic
 from rightsizer.traffic.driver import LocustTraffic, require_cpus
 from rightsizer.trial_run import JobContext, Parts
@@ -149,8 +149,8 @@ def resume(
     """Finish a stored job: keeps succeeded and failed trials, runs the others again.
 
     Raises:
-        UsageError: no such job, a side of an A/B comparison, or more workers than the generator has
-            CPUs.
+        UsageError: no such job, a side of an A/B comparison, one of the API whose inputs were never
+            fetched, or more workers than the generator has CPUs.
         InputError: a file the job was started with has changed.
         EnvironmentFault: as for `run`; StoreError where another engine runs it.
     """
@@ -160,6 +160,9 @@ def resume(
             why = "its trials are worth what they are beside the other job's"
             what = f"{stored.id} is one side of an A/B comparison"
             raise UsageError(what, why, "run `rightsizer ab` again")
+        if "digests" not in stored.inputs:
+            what = f"{stored.id} has no inputs yet: the API's queue fetches them at its turn"
+            raise UsageError(what, "it has not come to it", _todo(opened, stored))
         opened.require_writable()
         base_dir = Path(stored.inputs["base_dir"])
         with opened.own(stored.id):
@@ -170,6 +173,12 @@ def resume(
             opened.request_stop(stored.id, False)
             outside = outside or real_outside(workers)
             return run_owned(opened, stored, prepared, on_event, switch, outside)
+
+
+def _todo(store: Store, stored: StoredJob) -> str:
+    if store.status_of(stored) in UNFINISHED:
+        return "start `rightsizer serve` with this store, and wait"
+    return "create a new job"
 
 
 def run_owned(
@@ -196,7 +205,8 @@ def run_owned(
         _measure(store, stored, prepared, outside, switch, say, deadline_s)
         # Before the status says that it has ended: nobody sees the one without the other.
         job = assemble(store, store.job(stored.id))
-        store.set_failure(stored.id, failure_of(job, store.job_dir(stored.id)))
+        why = "" if switch.handed_over else failure_of(job, store.job_dir(stored.id))
+        store.set_failure(stored.id, why)
     return assemble(store, store.job(stored.id))
 
 

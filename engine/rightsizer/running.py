@@ -54,6 +54,9 @@ def running(
         except KeyboardInterrupt:
             status, why = "stopped", "the job was stopped"
             raise
+        except Exception as error:  # a bug of ours, told where nobody sees its traceback
+            why = f"the engine failed: {type(error).__name__}: {error}"
+            raise
         finally:
             with ExitStack() as ends:  # an end that fails keeps no other from its own
                 for one in ids:
@@ -77,7 +80,9 @@ def _end(
 
 
 def _ending(switch: StopSwitch, limit_s: float) -> tuple[str, str]:
-    """(status, why it was cut short) of jobs that have come to their end."""
+    """(status, why it was cut short) of jobs that have come to their end, or are handed over."""
+    if switch.handed_over:
+        return "pending", ""
     if switch.pressed:
         return "stopped", "the job was stopped"
     if switch.out_of_time:

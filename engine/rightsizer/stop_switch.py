@@ -18,11 +18,16 @@ class StopSwitch:
         self._deadline_s: float | None = None
         self._requested: Callable[[], bool] = lambda: False
         self._asked_s = 0.0
+        self._is_left = False
 
     def press(self) -> int:
         """Once: end the step and save. Twice: do not even drain. Returns how often so far."""
         self._level += 1
         return self._level
+
+    def hand_over(self) -> None:
+        """Do not even drain: another process is to go on with the job."""
+        self._level, self._is_left = max(self._level, 2), True
 
     def watch(self, deadline_s: float, requested: Callable[[], bool]) -> None:
         """End at a moment of the monotonic clock too, and when the store says so."""
@@ -43,8 +48,13 @@ class StopSwitch:
 
     @property
     def pressed(self) -> bool:
-        """Whether a person asked for it."""
+        """Whether somebody asked for it, and not the clock."""
         return self._level > 0
+
+    @property
+    def handed_over(self) -> bool:
+        """Whether the job is to go on in another process: not where its user stopped it too."""
+        return self._is_left and not self._requested()
 
     @property
     def out_of_time(self) -> bool:

@@ -30,6 +30,8 @@ from rightsizer.trials import TrialRecord
 
 BUSY_S = 30.0
 LOCK_TRIES = 5
+UNFINISHED = ("pending", "running", "stopping")
+"""Statuses of a job that is to be run, or goes on."""
 _RECORD: TypeAdapter[TrialRecord] = TypeAdapter(TrialRecord)
 
 
@@ -206,12 +208,13 @@ class Store:
             self._db.execute("UPDATE jobs SET failure = ? WHERE id = ?", (failure, job_id))
 
     def status_of(self, job: StoredJob) -> str:
-        """The stored status, unless the job's engine died: then it is stopped."""
-        if job.status == "pending" and job.request is not None:
-            return "pending"  # the API's queue has it, whether or not the API runs now
-        if job.status in ("pending", "running", "stopping") and not self.is_owned(job.id):
+        """How a job stands. One whose engine died is stopped; but the API's queue has those of the
+        API, whether or not the API runs now."""
+        if job.status not in UNFINISHED:
+            return job.status
+        if job.request is None and not self.is_owned(job.id):
             return "stopped"
-        return "stopping" if job.status == "running" and job.stop_requested else job.status
+        return "stopping" if job.stop_requested else job.status
 
     def request_stop(self, job_id: str, requested: bool = True) -> None:
         """Ask the job's owner to stop; it looks every second or so."""
@@ -240,6 +243,7 @@ class Store:
         """
         path = self.job_dir(job_id) / "lock"
         with _translated(self.folder):
+            path.parent.mkdir(exist_ok=True)  # somebody may have removed it
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             try:

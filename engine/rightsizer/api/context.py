@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rightsizer.api.settings import Settings
+from rightsizer.hosts.probe import this_machine
+from rightsizer.inventory import Machine
 from rightsizer.registry import Registry
 from rightsizer.store import Store
 
@@ -27,6 +29,8 @@ class Context:
     settings: Settings
     base_dir: Path
     """What paths in the settings are relative to: serve.yaml's folder."""
+    machine: Machine = field(default_factory=this_machine)
+    """Where jobs are measured: with all its CPUs, while the server keeps to some of them."""
     time_scale: float = 1.0
     """The reference's phase lengths are multiplied by it."""
     now_s: Callable[[], float] = time.time

@@ -71,6 +71,7 @@ def serve(
             registry=Registry(opened),
             settings=settings,
             base_dir=base_dir,
+            machine=machine,
             time_scale=time_scale,
             wake=supervisor.wake,
         )

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import logging
+import signal
 import subprocess
 import sys
 import threading
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rightsizer.api.settings import Settings
 from rightsizer.api.worker import ORDERS, Orders
-from rightsizer.errors import RightsizerError
-from rightsizer.hosts.lease import leased_cpus
-from rightsizer.job_heads import JobHead, heads
-from rightsizer.store import Store
+from rightsizer.errors import RightsizerError, StoreError
+from rightsizer.hosts.lease import leased_accelerators, leased_cpus
+from rightsizer.housekeeping import BY_USER, end_waiting
+from rightsizer.job_heads import unfinished_of_api
+from rightsizer.store import UNFINISHED, Store
 
 LOOK_EVERY_S = 1.0
 END_S = 30.0
 """What a worker has to end its trial in."""
-MOST_STARTS = 2
-"""Of a worker for one job: one that dies is started again once."""
+MOST_DEATHS = 2
+"""Of workers for one job: the first that dies is replaced."""
 LOG_FILE = "worker.log"
 LOG_TAIL_BYTES = 2000
+LOG_LINES = 3
 
 log = logging.getLogger("rightsizer.api")
 
@@ -45,7 +48,7 @@ class Supervisor:
         self._environment = dict(environment)
         self._cpus = None if cpus is None else tuple(cpus)
         self._wake, self._closing = threading.Event(), threading.Event()
-        self._starts: Counter[str] = Counter()
+        self._deaths: defaultdict[str, list[str]] = defaultdict(list)
         self._worker: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._loop, name="supervisor")
 
@@ -61,38 +64,79 @@ class Supervisor:
         """End what runs, within half a minute, and leave it to the next server."""
         self._closing.set()
         self._wake.set()
-        worker = self._worker
-        if worker is not None:
-            _let_go(worker)
+        if worker := self._worker:
+            worker.terminate()
         self._thread.join(END_S)
-        if self._worker is not None:
-            self._worker.kill()
-            self._thread.join()
+        if worker := self._worker:
+            worker.kill()  # its guardian ends what it has started
+        self._thread.join()
 
     def _loop(self) -> None:
         with Store(self._store_dir) as store:
             while not self._closing.is_set():
                 self._wake.clear()
-                try:
+                with _told():
                     self._look(store)
-                except RightsizerError as error:  # a full disk may be emptied
-                    log.error("the queue cannot go on: %s", error)
                 self._wake.wait(LOOK_EVERY_S)
 
     def _look(self, store: Store) -> None:
-        """Run what is queued until nothing is, or the CPUs are another job's."""
-        _stop_waiting(store)
-        while (queue := _queued(store)) and not self._closing.is_set():
-            if leased_cpus():
+        """Run what is queued until nothing is, or the first of it cannot be run now."""
+        while not self._closing.is_set():
+            _end_stopped(store)
+            job_id = _first(store)
+            if job_id is None or self._is_machine_taken():
                 return
-            self._run(store, queue[0])
+            deaths = self._deaths[job_id]
+            died = self._run(store, job_id) if len(deaths) < MOST_DEATHS else ""
+            if self._closing.is_set():
+                return
+            if died:
+                log.warning("the worker of %s died: %s", job_id, died)
+                deaths.append(died)
+            if len(deaths) == MOST_DEATHS:
+                end_waiting(store, job_id, "failed", _obituary(store.job_dir(job_id), deaths[-1]))
+            stored = store.job(job_id)
+            if stored.status in UNFINISHED and not stored.stop_requested:
+                return
 
-    def _run(self, store: Store, head: JobHead) -> None:
-        folder = store.job_dir(head.id)
-        self._starts[head.id] += 1
+    def _is_machine_taken(self) -> bool:
+        """Whether a job of the command line holds what a worker would need."""
+        held = leased_cpus()
+        ours = held.keys() if self._cpus is None else held.keys() & set(self._cpus)
+        return bool(ours or leased_accelerators())
+
+    def _run(self, store: Store, job_id: str) -> str:
+        """Run a job's worker to its end; how it died, empty where it did not."""
+        try:
+            worker = self._started(store.job_dir(job_id))
+        except OSError as error:
+            return f"it cannot be started: {error}"
+        self._worker = worker
+        assert worker.stdin is not None
+        orders = Orders(str(self._store_dir), job_id, self._settings, self._cpus)
+        with suppress(OSError):
+            worker.stdin.write(ORDERS.dump_json(orders) + b"\n")
+            worker.stdin.flush()
+        if self._closing.is_set():
+            worker.terminate()
+        while worker.poll() is None:
+            self._wake.wait(LOOK_EVERY_S)
+            self._wake.clear()
+            with _told():
+                _end_stopped(store, but=job_id)
+                stored = store.job(job_id)
+                if stored.stop_requested and stored.status == "pending":
+                    worker.terminate()  # it still brings the inputs in
+        self._worker = None
+        with suppress(OSError):
+            worker.stdin.close()
+        return _death(worker.returncode)
+
+    def _started(self, folder: Path) -> subprocess.Popen[bytes]:
+        folder.mkdir(exist_ok=True)  # somebody may have removed it
         with (folder / LOG_FILE).open("ab") as output:
-            worker = subprocess.Popen(
-                [sys.executable, "-m", "rightsizer.api.worker"],
+            return subprocess.Popen(
+                [sys.executable, "-P", "-m", "rightsizer.api.worker"],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
@@ -100,63 +144,52 @@ class Supervisor:
                 env=self._environment,
                 start_new_session=True,
             )
-        assert worker.stdin is not None
-        self._worker = worker
-        orders = Orders(str(self._store_dir), head.id, self._settings, self._cpus)
-        with suppress(BrokenPipeError):
-            worker.stdin.write(ORDERS.dump_json(orders) + b"\n")
-            worker.stdin.flush()
-        if self._closing.is_set():
-            _let_go(worker)
-        while worker.poll() is None:
-            self._wake.wait(LOOK_EVERY_S)
-            self._wake.clear()
-            _stop_waiting(store)
-        self._worker = None
-        with suppress(OSError):
-            worker.stdin.close()
-        if not self._closing.is_set():
-            self._judge(store, head, worker.returncode)
-
-    def _judge(self, store: Store, head: JobHead, code: int) -> None:
-        """A worker that died is replaced once; then its job has failed."""
-        stored = store.job(head.id)
-        if stored.status not in ("pending", "running", "stopping"):
-            return
-        if self._starts[head.id] < MOST_STARTS:
-            log.warning("the worker of %s died (%s): it is started again", head.id, code)
-            return
-        said = _tail(store.job_dir(head.id) / LOG_FILE)
-        why = f"its worker process died twice, the last time with {code}"
-        store.set_status(head.id, "failed", cut_short=f"{why}; it said: {said}" if said else why)
 
 
-def _queued(store: Store) -> list[JobHead]:
-    """The API's jobs that nobody runs, the oldest first."""
-    return [
-        head
-        for head in heads(store)
-        if head.is_of_api
-        and head.status in ("pending", "running", "stopping")
-        and not store.is_owned(head.id)
-    ]
+@contextmanager
+def _told() -> Iterator[None]:
+    """The queue goes on: a full disk may be emptied, a locked database freed."""
+    try:
+        yield
+    except RightsizerError as error:
+        log.error("the queue cannot go on: %s", error)
+    except Exception:
+        log.exception("a bug of ours in the queue")
 
 
-def _stop_waiting(store: Store) -> None:
-    """End those that are to stop before they were started."""
-    for head in _queued(store):
-        if head.stop_requested:
-            store.set_status(head.id, "stopped", cut_short="the job was stopped")
+def _first(store: Store) -> str | None:
+    """The oldest of the API's jobs that is to be run and that nobody runs."""
+    for head in unfinished_of_api(store):
+        if not head.stop_requested and not store.is_owned(head.id):
+            return head.id
+    return None
 
 
-def _let_go(worker: subprocess.Popen[bytes]) -> None:
-    """Have a worker end its trial and give the job back."""
-    with suppress(OSError):
-        worker.terminate()
+def _end_stopped(store: Store, but: str = "") -> None:
+    """End those that were to stop before their turn came, all but the one whose it is."""
+    for head in unfinished_of_api(store):
+        if head.stop_requested and head.id != but:
+            with suppress(StoreError):  # somebody runs it, and sees the request
+                end_waiting(store, head.id, "stopped", BY_USER)
+
+
+def _death(code: int) -> str:
+    """What became of a process with that exit code; empty where it ended as it should."""
+    if code >= 0:
+        return f"exit code {code}" if code else ""
+    if -code == signal.SIGKILL:
+        return "killed by SIGKILL, as when the system is short of memory"
+    return f"killed by signal {-code}"
+
+
+def _obituary(folder: Path, died: str) -> str:
+    said = _tail(folder / LOG_FILE)
+    why = f"its worker process died {MOST_DEATHS} times, the last time: {died}"
+    return f"{why}; it said: {said}" if said else why
 
 
 def _tail(path: Path) -> str:
     with suppress(OSError):
         lines = path.read_bytes()[-LOG_TAIL_BYTES:].decode("utf-8", "replace").splitlines()
-        return " | ".join(line.strip() for line in lines[-3:])
+        return " | ".join(line.strip() for line in lines[-LOG_LINES:])
     return ""

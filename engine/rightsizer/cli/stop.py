@@ -10,4 +10,7 @@ def stop(job: JobArgument, store: StoreOption = None, verbose: VerboseOption = F
     from rightsizer.housekeeping import stop as stop_job
 
     stored = stop_job(job, store=store)
+    if stored.status == "stopped":
+        print(f"{stored.id} waited in the API's queue: it is stopped")
+        return
     print(f"{stored.id} is stopping: it ends its step and saves; resume finishes it")

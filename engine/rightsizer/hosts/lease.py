@@ -22,6 +22,10 @@ RETRY_S = 0.02
 MAX_OWNER_BYTES = 200
 
 
+class Leased(EnvironmentFault):
+    """Another job holds them; they are free when it ends."""
+
+
 def runtime_dir() -> Path:
     """The folder for locks, shared by all of this user's jobs and gone after a reboot.
 
@@ -69,7 +73,8 @@ def lease(
     """Hold CPUs and accelerators, all or none. `owner` is what others are told: `job demo-1a2b`.
 
     Raises:
-        EnvironmentFault: one is held by another job, which the message names.
+        Leased: one is held by another job, which the message names.
+        EnvironmentFault: leases cannot be kept at all.
     """
     folder = folder or runtime_dir()
     with contextlib.ExitStack() as held:
@@ -126,7 +131,7 @@ def _lock(descriptor: int, what: str) -> None:
     text = os.pread(descriptor, MAX_OWNER_BYTES, 0).decode("utf-8", "replace")
     said = f"{what} is leased to {text or 'another job'}"
     todo = "wait for it to end, or start this job on other CPUs with taskset"
-    raise EnvironmentFault(said, "jobs never share CPUs and accelerators", todo)
+    raise Leased(said, "jobs never share CPUs and accelerators", todo)
 
 
 def _unusable(path: Path, why: str) -> EnvironmentFault:

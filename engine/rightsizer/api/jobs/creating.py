@@ -24,7 +24,6 @@ from rightsizer.api.settings import EndpointSpec
 from rightsizer.api.tags import checked_tags
 from rightsizer.catalog import load_catalog
 from rightsizer.errors import InputError, ProblemsError
-from rightsizer.hosts.probe import this_machine
 from rightsizer.job_heads import heads_named
 from rightsizer.spec import JobSpec
 from rightsizer.store import NameTaken
@@ -112,7 +111,7 @@ def _spec(
     except ProblemsError as error:
         raise validation("; ".join(error.problems)) from None
     prices = context.base_dir / spec.prices if spec.prices else None
-    catalog = load_catalog(this_machine().size, prices)
+    catalog = load_catalog(context.machine.size, prices)
     given = [candidate.instance_type for candidate in spec.candidates]
     unknown = [name for name in dict.fromkeys(given) if catalog.find(name) is None]
     if unknown:
