@@ -31,6 +31,7 @@ def spec_yaml(job: Job) -> str:
     if spec.get("type") == "default":
         spec["type"] = "advanced"
         server.pop("knobs", None)
+        spec.pop("instance_types", None)
     # Defaults that a job file may not say where they do not apply.
     if not any("image" in holder for holder in (server, *spec.get("candidates", []))):
         server.pop("container", None)
