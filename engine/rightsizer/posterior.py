@@ -23,8 +23,21 @@ Floats = npt.NDArray[np.float64]
 
 SPREADS = np.exp(np.linspace(math.log(0.005), math.log(0.2), 9))
 """Candidates for the sd of one final's own error: between starts and within."""
-SPREAD_PRIOR, SPREAD_PRIOR_WEIGHT = 0.035, 3.0
-"""A scaled inverse chi-squared prior, of so many observations' weight."""
+
+
+@dataclass(frozen=True)
+class SpreadPrior:
+    """A scaled inverse chi-squared prior of that sd, of so many observations' weight."""
+
+    sd: float
+    weight: float
+
+
+CAUTIOUS = SpreadPrior(0.035, 3.0)
+"""To decide by: a few starts that agree by chance do not end a race."""
+EVEN = SpreadPrior(0.03, 1.0)
+"""To tell probabilities by, which are to come true as often as they say."""
+
 WIDTHS = np.exp(np.linspace(math.log(0.01), 0.0, 7))
 """Candidates for the sd of the candidates' log costs."""
 SHARED_SD = 0.1
@@ -58,6 +71,7 @@ def beliefs(
     scouts: Sequence[Scout],
     blocks: Sequence[Mapping[int, float]],
     log_prices: Floats,
+    spread_prior: SpreadPrior = CAUTIOUS,
 ) -> Beliefs:
     """The posterior after scouts and blocks of finals; the same inputs give the same draws.
 
@@ -66,12 +80,13 @@ def beliefs(
         scouts: any number.
         blocks: log maximum by candidate, for each block.
         log_prices: shape (candidates,); zeros rank by throughput.
+        spread_prior: of the sd of one final's own error.
     """
     log_weights, means, factors = [], [], []
     for spread in SPREADS:
         precision, pull, evidence = _likelihood(candidates, scouts, blocks, float(spread))
-        evidence -= SPREAD_PRIOR_WEIGHT * (
-            math.log(spread) + 0.5 * (SPREAD_PRIOR / float(spread)) ** 2
+        evidence -= spread_prior.weight * (
+            math.log(spread) + 0.5 * (spread_prior.sd / float(spread)) ** 2
         )
         for width in WIDTHS:
             prior = _prior(candidates, float(width))

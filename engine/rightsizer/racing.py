@@ -248,11 +248,11 @@ def _in_play(standing: Standing, least: int = 0) -> list[str]:
     likeliest first."""
     found: list[str] = []
     covered = 0.0
-    for key in sorted(standing.p_best, key=lambda key: -standing.p_best[key]):
+    for key in sorted(standing.p_lead, key=lambda key: -standing.p_lead[key]):
         if covered >= COVERED and len(found) >= least:
             break
         found.append(key)
-        covered += standing.p_best[key]
+        covered += standing.p_lead[key]
     return found if standing.best in found else [standing.best, *found]
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import fmean
 
 import numpy as np
@@ -22,7 +23,7 @@ from rightsizer.analysis.percentiles import PERCENTILES
 from rightsizer.analysis.queue_model import LatencyCurve, latency_curve
 from rightsizer.analysis.repeats import Start, figures_of_starts
 from rightsizer.errors import TrialState
-from rightsizer.posterior import Beliefs, Floats, Scout, beliefs
+from rightsizer.posterior import CAUTIOUS, EVEN, Beliefs, Floats, Scout, SpreadPrior, beliefs
 from rightsizer.spec import LimitSpec, TargetSpec
 from rightsizer.trials import TrialRecord
 from rightsizer.units import per_s
@@ -73,8 +74,10 @@ class Standing:
     entrants: Mapping[str, Entrant]
     unreliable: Mapping[str, TrialRecord]
     """Those that failed when they were started again, each with its last failed final."""
-    p_best: Mapping[str, float]
-    """Each one's probability to have the lowest cost."""
+    log_prices: Floats
+    target: TargetSpec | None
+    p_lead: Mapping[str, float]
+    """Each one's probability to have the lowest cost, as cautiously as all decisions are taken."""
     p_good: Mapping[str, float]
     """To be within `INDIFFERENCE_RATIO` of it."""
     mean_log_cost: Mapping[str, float]
@@ -86,6 +89,15 @@ class Standing:
     """Those that cannot be separated from the best at 95 %, itself among them; or nobody."""
     more_starts: int | None
     """Of each of the tied, until they should be separated or known to be alike; None: none."""
+
+    @cached_property
+    def p_best(self) -> Mapping[str, float]:
+        """Each one's probability to have the lowest cost, to be told: as often as it says so, it
+        is the best (`benchmarks/race_truth.py p_best`)."""
+        believed = _believed(list(self.entrants.values()), self.log_prices, EVEN)
+        return _shares_of_lowest(
+            list(self.entrants), log_costs(believed.log_maxima, self.log_prices, self.target)
+        )
 
     @property
     def keeps_promise(self) -> bool:
@@ -134,10 +146,9 @@ def standing_of(
         return None
     ids = list(entrants)
     prices = np.log([prices_usd[key] or 1.0 for key in ids])
-    believed = _believed(list(entrants.values()), prices)
+    believed = _believed(list(entrants.values()), prices, CAUTIOUS)
     costs = log_costs(believed.log_maxima, prices, target)
     lowest = costs.min(axis=1)
-    p_best = np.bincount(costs.argmin(axis=1), minlength=len(ids)) / len(costs)
     within = lowest[:, None] + math.log1p(INDIFFERENCE_RATIO)
     p_good = (costs <= within).mean(axis=0)
     means = costs.mean(axis=0)
@@ -147,7 +158,9 @@ def standing_of(
         limit=limit,
         entrants=entrants,
         unreliable=unreliable,
-        p_best=dict(zip(ids, p_best.tolist(), strict=True)),
+        log_prices=prices,
+        target=target,
+        p_lead=_shares_of_lowest(ids, costs),
         p_good=dict(zip(ids, p_good.tolist(), strict=True)),
         mean_log_cost=dict(zip(ids, means.tolist(), strict=True)),
         mean_log_maximum=dict(zip(ids, believed.log_maxima.mean(axis=0).tolist(), strict=True)),
@@ -155,6 +168,12 @@ def standing_of(
         tied=frozenset(ids[i] for i in tied) if len(tied) > 1 else frozenset(),
         more_starts=_more_starts(costs, best, tied, entrants[ids[best]]),
     )
+
+
+def _shares_of_lowest(ids: Sequence[str], costs: Floats) -> dict[str, float]:
+    """In how many of the draws each has the lowest cost."""
+    shares = np.bincount(costs.argmin(axis=1), minlength=len(ids)) / len(costs)
+    return dict(zip(ids, shares.tolist(), strict=True))
 
 
 def log_costs(log_maxima: Floats, log_prices: Floats, target: TargetSpec | None) -> Floats:
@@ -261,13 +280,15 @@ def _lowest_price(scout: TrialRecord, per_hour_usd: Callable[[str], float | None
     return min((price for price in prices if price), default=None)
 
 
-def _believed(entrants: Sequence[Entrant], log_prices: Floats) -> Beliefs:
+def _believed(
+    entrants: Sequence[Entrant], log_prices: Floats, spread_prior: SpreadPrior
+) -> Beliefs:
     scouts = [_scouted(number, entrant.scout) for number, entrant in enumerate(entrants)]
     blocks: dict[int, dict[int, float]] = {}
     for number, entrant in enumerate(entrants):
         for block, value in entrant.log_maxima.items():
             blocks.setdefault(block, {})[number] = value
-    return beliefs(len(entrants), scouts, list(blocks.values()), log_prices)
+    return beliefs(len(entrants), scouts, list(blocks.values()), log_prices, spread_prior)
 
 
 def _scouted(number: int, scout: TrialRecord) -> Scout:
