@@ -198,6 +198,8 @@ def test_a_payload_that_is_not_there_fails_the_job_with_the_references_word(
     found = described(api, "new")
     assert found["Status"] == "FAILED"
     assert found["FailureReason"].startswith("PayloadError")
+    [doubt] = describing.ended_job(api.context.store, head_of(api, "new")).doubts
+    assert (doubt.code, doubt.next_step) == ("cut-short", "create a new job")  # resume refuses it
 
 
 def test_a_stopped_job_has_what_it_measured_until_then(api: Api, monkeypatch: pytest.MonkeyPatch):
