@@ -101,7 +101,8 @@ def test_what_the_hosts_file_provides_and_what_is_emulated_is_measured():
 
 
 def test_no_host_for_the_server_is_told():
-    with pytest.raises(EnvironmentFault, match="no instance type to measure") as caught:
+    words = r"no instance type to measure.*declare a stand-in for one with `provides` in the hosts"
+    with pytest.raises(EnvironmentFault, match=words) as caught:
         chosen(job(), [], load_catalog(MACHINE.size), MACHINE, KNOBS)
     assert caught.value.exit_code == ExitCode.ENVIRONMENT
 

@@ -5,6 +5,7 @@ Works on raw data and is tolerant of everything else wrong in it, so that all pr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, TypeGuard
 
@@ -125,6 +126,17 @@ def _grpc_problems(server: dict[str, Any]) -> list[Problem]:
     return problems
 
 
+def unknown_placeholders(at: tuple[str | int, ...], words: Sequence[str]) -> list[Problem]:
+    """Names in braces of a command that nothing is put for."""
+    names = {name for part in words for name in names_in(part)}
+    return [
+        Problem(
+            at, f"unknown placeholder {{{name}}}; known are {', '.join(KNOWN)}; {{{{ is a brace"
+        )
+        for name in sorted(names - set(KNOWN))
+    ]
+
+
 def _command_problems(
     at: tuple[str | int, ...], command: Any, server: dict[str, Any], data: dict[str, Any]
 ) -> list[Problem]:
@@ -132,12 +144,7 @@ def _command_problems(
     if not words or not all(isinstance(part, str) for part in words):
         return []
     names = {name for part in words for name in names_in(part)}
-    problems = [
-        Problem(
-            at, f"unknown placeholder {{{name}}}; known are {', '.join(KNOWN)}; {{{{ is a brace"
-        )
-        for name in sorted(names - set(KNOWN))
-    ]
+    problems = unknown_placeholders(at, words)
     if "port" not in names and server.get("port") is None:
         problems.append(Problem(at, "the command has no {port}; add it, or give server.port"))
     if "port" in names and server.get("port") is not None:

@@ -180,7 +180,8 @@ def _types(
             (f"no host offers {', '.join(absent)}" if absent else faults)
             or "no host can run this server: a command needs a process host, an image "
             "a docker host",
-            "see `rightsizer hosts`",
+            "declare a stand-in for one with `provides` in the hosts file; `rightsizer hosts` "
+            "shows what is there",
         )
     # In order of size, so that no host's order matters.
     ordered = sorted(spread.values(), key=_cpus)

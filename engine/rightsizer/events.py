@@ -120,6 +120,16 @@ Event = (
 
 
 @dataclass(frozen=True)
+class JobWaits:
+    """A queued job of the API cannot start yet: told in its log, not by the live display."""
+
+    what: str
+    """CPUs or accelerators."""
+    holders: str
+    """Who has them, in their own words."""
+
+
+@dataclass(frozen=True)
 class SelftestStarted:
     """The self-test is about to start its first server."""
 

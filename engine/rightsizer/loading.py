@@ -63,7 +63,9 @@ def assemble(store: Store, stored: StoredJob) -> Job:
         on_job += of_api
         ranked = [replace(row, doubts=(*of_api, *row.doubts)) for row in ranked]
     if stored.cut_short:
-        on_job.append(doubts.cut_short(stored.cut_short))
+        # One that never had its inputs cannot be resumed.
+        todo = "resume" if "digests" in stored.inputs else "create a new job"
+        on_job.append(doubts.cut_short(stored.cut_short, todo))
     choice = stored.inputs.get("choice")
     if choice and choice["left_out"]:
         on_job.append(doubts.left_out(choice["left_out"], choice["candidates"], choice["cut"]))

@@ -62,9 +62,25 @@ def prepare(job_file: Path) -> Prepared:
     return prepare_spec(load_spec(job_file), job_file.absolute().parent)
 
 
-def prepare_spec(spec: JobSpec, base_dir: Path) -> Prepared:
-    """`prepare` for a spec that was read before."""
-    spec = with_trace(spec, base_dir)
+@dataclass(frozen=True)
+class Planned:
+    """As much of a job as is known without its model and payload."""
+
+    spec: JobSpec
+    catalog: Catalog
+    machine: Machine
+    plan: Plan
+    choice: Choice | None
+    knobs_digest: Mapping[str, str]
+
+
+def planned(spec: JobSpec, base_dir: Path) -> Planned:
+    """Where a job would run and what it would measure; its archives need not be there yet.
+
+    Raises:
+        InputError: the price, hosts or knobs file, or the job asks for too much.
+        EnvironmentFault: no host offers an instance type to a default job.
+    """
     machine = with_accelerators(this_machine(), leased_accelerators())
     prices = base_dir / spec.prices if spec.prices else None
     hosts: Sequence[HostSpec] = (THIS_MACHINE,)
@@ -78,10 +94,17 @@ def prepare_spec(spec: JobSpec, base_dir: Path) -> Prepared:
     if spec.type == "default" and not spec.candidates:  # a stored job has them
         knobs = knobs_of(spec.server, base_dir, engines.values())
         knobs_digest = _knobs_digest(spec, base_dir)
-        able = [host for host in hosts if _can_start(host, spec.server)]
+        able = [host for host in hosts if can_start(host, spec.server)]
         offers = [offer_of(h, machine, engines.get(h.name), catalog) for h in able]
         spec, choice = chosen(spec, offers, catalog, machine, knobs)
     plan = make_plan(spec, catalog, hosts, machine, frozenset(leased_cpus()), engines)
+    return Planned(spec, catalog, machine, plan, choice, knobs_digest)
+
+
+def prepare_spec(spec: JobSpec, base_dir: Path) -> Prepared:
+    """`prepare` for a spec that was read before."""
+    found = planned(with_trace(spec, base_dir), base_dir)
+    spec, plan = found.spec, found.plan
     tls = tls_of(spec.server, base_dir)
     if tls is not None:
         require_usable(tls)
@@ -93,16 +116,16 @@ def prepare_spec(spec: JobSpec, base_dir: Path) -> Prepared:
         base_dir=base_dir,
         payloads=payloads,
         request=request_of(spec.server, payloads.payloads),
-        catalog=catalog,
-        machine=machine,
+        catalog=found.catalog,
+        machine=found.machine,
         plan=plan,
         secrets=_secrets(spec),
-        choice=choice,
-        digests={**_digests(spec, base_dir, payloads), **_image_ids(plan), **knobs_digest},
+        choice=found.choice,
+        digests={**_digests(spec, base_dir, payloads), **_image_ids(plan), **found.knobs_digest},
     )
 
 
-def _can_start(host: HostSpec, server: ServerSpec) -> bool:
+def can_start(host: HostSpec, server: ServerSpec) -> bool:
     """Commands run on process hosts, images on docker hosts."""
     return bool(server.command if host.kind == "process" else server.image)
 

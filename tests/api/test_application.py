@@ -547,6 +547,14 @@ def test_a_refusal_is_one_line_of_the_log_without_secrets(call, caplog, name):
         assert secret not in caplog.text
 
 
+def test_the_log_names_an_operation_that_is_not_here_without_the_list_of_those_that_are(
+    call, caplog
+):
+    assert "DeleteModel" in call.ask("CreateEndpoint", {}).fault[2]
+    (line,) = lines(caplog)
+    assert line.endswith("UnknownOperationException: CreateEndpoint is not implemented here")
+
+
 def test_the_log_has_no_line_of_a_clients_making(call, caplog):
     target = "SageMaker.X\r\n2026-01-01 127.0.0.1 all is well\x1b[2J" + "y" * 1000
     assert call(good(**{"x-amz-target": target}), BODY).status == 403

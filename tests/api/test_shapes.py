@@ -141,6 +141,18 @@ def test_all_that_is_broken_is_told_at_once():
     assert refused.message.count("at 'roleArn'") == 2  # too short, and no role
 
 
+def test_a_long_enum_is_shortened_and_told_after_everything_else():
+    endpoints = [{"InstanceType": "ml.moon.large"}] * 3
+    document = job_input(EndpointConfigurations=endpoints, JobDurationInSeconds=0)
+    refused = refused_job({**document, "JobType": "Bogus"})
+    assert refused.message.startswith("5 validation errors detected: Value ")
+    assert regex.search(r"value set: \[ml\.[^\]]*, \.\.\., and \d{3} more\]", refused.message)
+    first_long = refused.message.index("ml.moon.large")
+    for at in ("jobType", "inputConfig.jobDurationInSeconds"):
+        assert 0 <= refused.message.index(f"at '{at}'") < first_long
+    assert refused.message.count("ml.moon.large") == 3
+
+
 def test_a_body_with_very_many_mistakes_is_refused_at_once():
     started_s = time.monotonic()
     refused = refusal("DeleteTags", {"ResourceArn": PACKAGE, "TagKeys": ["!"] * 200_000})

@@ -338,9 +338,9 @@ def count_uncertain(low: int, high: int | None) -> Doubt:
     )
 
 
-def cut_short(what: str) -> Doubt:
+def cut_short(what: str, todo: str = "resume") -> Doubt:
     """The job or trial did not run to its plan."""
-    return Doubt("cut-short", "weakens", f"{what}: not all that was planned was measured", "resume")
+    return Doubt("cut-short", "weakens", f"{what}: not all that was planned was measured", todo)
 
 
 def time_scaled(scale: float) -> Doubt:

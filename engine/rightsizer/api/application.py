@@ -32,6 +32,8 @@ LINGER_S = 2.0
 ONCE = ("host", "origin", "authorization", "content-length", "content-type")
 """Headers that may not be repeated; nor may Amazon's own. Of two, a part that reads the first and a
 part that reads the last would each see another request."""
+LIST = "; these are: "
+"""Before the operations that there are."""
 SAID_MOST = 80
 """Characters of what a client sent, in a line of the log."""
 
@@ -93,7 +95,9 @@ class Application:
             self._require_signed(target, headers, body)
             run = self._operation(target)
         except ApiFault as fault:
-            return _refused(request, fault, f"{fault.code}: {fault.message}")
+            # Not the list of what there is, which is the caller's alone.
+            told = fault.message.partition(LIST)[0]
+            return _refused(request, fault, f"{fault.code}: {told}")
         loop = asyncio.get_running_loop()
         try:
             answer = await loop.run_in_executor(self._thread, _operate, target, run, body)
@@ -150,7 +154,7 @@ class Application:
             raise ApiFault("UnknownOperationException", f"{_shown(target)} is no operation")
         known = ", ".join(sorted(name.partition(".")[2] for name in self._operations))
         name = target.partition(".")[2]
-        what = f"{name} is not implemented here; these are: {known}"
+        what = f"{name} is not implemented here{LIST}{known}"
         raise ApiFault("UnknownOperationException", what)
 
     def close(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -16,6 +16,11 @@ MATCH_S = 1.0
 LOCATIONS = ("S3Uri", "Url", "ModelPackageSourceUri")
 """Shapes whose pattern allows https:// and s3:// alone. Other schemes are judged where an address
 is read: file:// in allowed folders, http:// at the S3 endpoint."""
+
+
+ENUM_MOST = 20
+"""Values of an enum that are told whole; of a longer one the first few."""
+ENUM_SHOWN = 3
 
 
 def member_path(at: str, name: str) -> str:
@@ -64,7 +69,7 @@ def _size_problems(shape: Shape, value: Any, at: str) -> Iterator[str]:
 
 def _text_problems(shape: Any, value: str, at: str) -> Iterator[str]:
     if shape.enum and value not in shape.enum:
-        allowed = ", ".join(shape.enum)
+        allowed = _shortened(shape.enum)
         yield _broken(value, at, f"Member must satisfy enum value set: [{allowed}]")
     pattern, most = shape.metadata.get("pattern"), shape.metadata.get("max", math.inf)
     if pattern is None or (shape.name in LOCATIONS and value.startswith(OTHER_SCHEMES)):
@@ -72,6 +77,18 @@ def _text_problems(shape: Any, value: str, at: str) -> Iterator[str]:
     # What is too long anyway is not matched: that may take for ever.
     if len(value) <= most and not _matches(pattern, value):
         yield _broken(value, at, f"Member must satisfy regular expression pattern: {pattern}")
+
+
+def is_long(problem: str) -> bool:
+    """Whether it tells of an enum that was shortened: such are told last."""
+    return problem.endswith(" more]")
+
+
+def _shortened(values: Sequence[str]) -> str:
+    """Some enums have hundreds of values, and a message has room for other problems too."""
+    if len(values) <= ENUM_MOST:
+        return ", ".join(values)
+    return f"{', '.join(values[:ENUM_SHOWN])}, ..., and {len(values) - ENUM_SHOWN} more"
 
 
 def _matches(pattern: str, value: str) -> bool:

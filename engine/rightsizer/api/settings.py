@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, ValidationError
 
+from rightsizer.catalog import MachineSize, load_catalog
+from rightsizer.contradictions import unknown_placeholders
 from rightsizer.documents import Problem, Strict, problems_of, read_document
-from rightsizer.errors import ProblemsError
+from rightsizer.errors import InputError, ProblemsError
+from rightsizer.inventory import load_hosts
+from rightsizer.placeholders import names_in
 from rightsizer.spec import Address
 
 REGION = "us-east-1"
 ACCOUNT_ID = "000000000000"
+ANY_MACHINE = MachineSize(cpus=1, memory_bytes=1)
+"""What is wrong with a price file is so on every machine."""
 
 
 class ImageSpec(Strict):
@@ -75,7 +83,7 @@ class Settings(Strict):
 
 
 def load_settings(path: Path) -> Settings:
-    """Read a serve.yaml; raises ProblemsError with everything wrong in it."""
+    """Read a serve.yaml; raises ProblemsError with everything wrong in it and its files."""
     document = read_document(path)
     problems = list(document.problems)
     settings = Settings()
@@ -84,8 +92,9 @@ def load_settings(path: Path) -> Settings:
     except ValidationError as error:
         problems += problems_of(error, document.data)
     problems += _contradictions(settings) + _missing(settings, path.parent)
-    if problems:
-        raise ProblemsError(document.render(problems))
+    told = document.render(problems) + _wrong_in_files(settings, path.parent)
+    if told:
+        raise ProblemsError(told)
     return settings
 
 
@@ -95,12 +104,36 @@ def _contradictions(settings: Settings) -> list[Problem]:
         if row.image is None and row.command is None:
             message = "says nothing of what runs here; give image (docker hosts), command, or both"
             problems.append(Problem(("images", i), message))
+        if row.command is not None:
+            at, words = ("images", i, "command"), row.command
+            problems += unknown_placeholders(at, words)
+            if not any("port" in names_in(word) for word in words):
+                problems.append(Problem(at, "the command has no {port}; add it"))
     names = [endpoint.name for endpoint in settings.endpoints]
     for i, name in enumerate(names):
         if names.index(name) != i:
             message = f"{name!r} is taken; rename one"
             problems.append(Problem(("endpoints", i, "name"), message))
     return problems
+
+
+def _wrong_in_files(settings: Settings, base_dir: Path) -> list[str]:
+    """What is wrong in the files that are there, each problem as its file's own readers tell it."""
+    checks: list[tuple[str | None, Callable[[Path], object]]] = [
+        (settings.hosts, load_hosts),
+        (settings.prices, partial(load_catalog, ANY_MACHINE)),
+    ]
+    told: list[str] = []
+    for name, read in checks:
+        if name is None or not os.path.isfile(base_dir / name):
+            continue
+        try:
+            read(base_dir / name)
+        except ProblemsError as error:
+            told += error.problems
+        except InputError as error:
+            told.append(str(error))
+    return told
 
 
 def _missing(settings: Settings, base_dir: Path) -> list[Problem]:

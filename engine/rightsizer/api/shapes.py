@@ -13,7 +13,7 @@ from typing import Any
 from botocore.loaders import Loader
 from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
 
-from rightsizer.api.constraints import member_path, problems_of
+from rightsizer.api.constraints import is_long, member_path, problems_of
 from rightsizer.api.faults import ApiFault, violations
 
 SERVICES = {"SageMaker": "sagemaker", "Logs_20140328": "logs"}
@@ -53,7 +53,7 @@ def read(target: str, document: Any) -> dict[str, Any]:
         return {}
     found: dict[str, Any] = _read(shape, document, "")
     if problems := list(islice(problems_of(shape, found), PROBLEMS_MOST)):
-        raise violations(problems)
+        raise violations(sorted(problems, key=is_long))
     return found
 
 

@@ -10,11 +10,13 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 
 from rightsizer.api.settings import Settings
 from rightsizer.api.worker import ORDERS, Orders
 from rightsizer.errors import RightsizerError, StoreError
+from rightsizer.events import JobWaits
 from rightsizer.hosts.lease import leased_accelerators, leased_cpus
 from rightsizer.housekeeping import BY_USER, end_waiting
 from rightsizer.job_heads import unfinished_of_api
@@ -49,6 +51,8 @@ class Supervisor:
         self._cpus = None if cpus is None else tuple(cpus)
         self._wake, self._closing = threading.Event(), threading.Event()
         self._deaths: defaultdict[str, list[str]] = defaultdict(list)
+        self._waits_told = ""
+        """The job that was told what it waits for."""
         self._worker: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._loop, name="supervisor")
 
@@ -84,8 +88,11 @@ class Supervisor:
         while not self._closing.is_set():
             _end_stopped(store)
             job_id = _first(store)
-            if job_id is None or self._is_machine_taken():
+            waits = None if job_id is None else self._waits()
+            if job_id is None or waits is not None:
+                self._say_waits(store, job_id, waits)
                 return
+            self._waits_told = ""
             deaths = self._deaths[job_id]
             died = self._run(store, job_id) if len(deaths) < MOST_DEATHS else ""
             if self._closing.is_set():
@@ -99,11 +106,24 @@ class Supervisor:
             if stored.status in UNFINISHED and not stored.stop_requested:
                 return
 
-    def _is_machine_taken(self) -> bool:
-        """Whether a job of the command line holds what a worker would need."""
+    def _waits(self) -> JobWaits | None:
+        """What a job of the command line holds of what a worker would need."""
         held = leased_cpus()
-        ours = held.keys() if self._cpus is None else held.keys() & set(self._cpus)
-        return bool(ours or leased_accelerators())
+        owners = [who for cpu, who in held.items() if self._cpus is None or cpu in self._cpus]
+        for what, whose in (("CPUs", owners), ("accelerators", [*leased_accelerators().values()])):
+            if whose:
+                return JobWaits(what, ", ".join(dict.fromkeys(whose)))
+        return None
+
+    def _say_waits(self, store: Store, job_id: str | None, waits: JobWaits | None) -> None:
+        """Tell the first of the queue, once until the machine is free again."""
+        if job_id is None or waits is None:
+            self._waits_told = ""
+        elif self._waits_told != job_id:
+            with store.own(job_id):  # whoever ends it has its last word
+                if store.job(job_id).status in UNFINISHED:
+                    store.add_event(job_id, type(waits).__name__, asdict(waits))
+            self._waits_told = job_id
 
     def _run(self, store: Store, job_id: str) -> str:
         """Run a job's worker to its end; how it died, empty where it did not."""

@@ -26,7 +26,7 @@ from rightsizer.errors import RightsizerError
 from rightsizer.hosts.lease import Leased
 from rightsizer.jobs import inputs_of, real_outside, refuse_changes, run_owned
 from rightsizer.plan import require_runnable
-from rightsizer.preparation import Prepared, prepare_spec
+from rightsizer.preparation import Prepared, planned, prepare_spec
 from rightsizer.spec import JobSpec
 from rightsizer.stop_switch import StopSwitch
 from rightsizer.store import UNFINISHED, Store, StoredJob
@@ -79,6 +79,8 @@ def _prepared(store: Store, stored: StoredJob, settings: Settings) -> tuple[Stor
         prepared = prepare_spec(spec, base_dir)
         refuse_changes(stored, prepared)
     else:
+        # What nothing here can run is told before gigabytes are fetched.
+        require_runnable(planned(spec, base_dir).plan)
         _bring(stored, store.job_dir(stored.id) / INPUTS, settings, base_dir)
         prepared = prepare_spec(in_folder(spec, store.job_dir(stored.id)), base_dir)
         inputs = {**stored.inputs, **inputs_of(prepared, "")}

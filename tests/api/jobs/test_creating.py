@@ -12,7 +12,7 @@ from rightsizer.job_heads import heads
 
 from tests.api.calls import Api
 from tests.api.jobs.made import ask, ask_default, config, head_of, opened, work_on
-from tests.api.jobs.requests import CONTAINER_CONFIG, IMAGE, ROLE, advanced, threads
+from tests.api.jobs.requests import CONTAINER_CONFIG, IMAGE, ROLE, advanced, default, threads
 
 CREATE = "CreateInferenceRecommendationsJob"
 DESCRIBE = "DescribeInferenceRecommendationsJob"
@@ -126,7 +126,14 @@ def test_a_name_that_another_takes_meanwhile_is_refused_and_leaves_no_folder(
             {"EndpointConfigurations": [threads("1", instance_type="ml.p6e-gb200.36xlarge")]},
             "Size and price of ml.p6e-gb200.36xlarge are not known here",
         ),
-        ({"EndpointConfigurations": [threads("1"), threads("1", "2")]}, "repeats"),
+        (
+            {"EndpointConfigurations": [threads("1"), threads("1", "2")]},
+            "EndpointConfigurations[1] repeats ml.c5.xlarge",
+        ),
+        (
+            {"EndpointConfigurations": [threads("1"), threads("1")]},
+            "EndpointConfigurations[1]: repeats EndpointConfigurations[0]",
+        ),
     ],
 )
 def test_what_is_not_there_is_a_validation_exception(api: Api, changed: dict[str, Any], said: str):
@@ -218,6 +225,41 @@ def test_an_image_that_is_not_known_here_is_refused(tmp_path: Path):
             ExecutionRoleArn=ROLE,
         )
         assert "theirs:1" in refused(api, ModelName="odd")
+
+
+def test_a_command_without_a_port_is_told_by_the_setting_that_has_it(tmp_path: Path):
+    command = ("{python}", "serve.py")
+    with opened(tmp_path, images=(ImageSpec(uri="*", command=command),)) as api:
+        assert refused(api).startswith("images of serve.yaml: the command has no {port}")
+
+
+@pytest.mark.parametrize(("setting", "file"), [("prices", "prices.csv"), ("hosts", "hosts.yaml")])
+def test_a_file_that_was_spoilt_since_the_start_is_told_to_the_caller(
+    tmp_path: Path, setting: str, file: str
+):
+    with opened(tmp_path, **{setting: file}) as api:
+        (tmp_path / file).write_text("nonsense\n")
+        assert file in refused(api)
+
+
+def test_a_job_none_of_whose_types_is_offered_is_refused_with_what_to_do(api: Api):
+    todo = "declare a stand-in for one with `provides` in the hosts file"
+    assert f"offers ml.r5.large; {todo}" in refused(
+        api, EndpointConfigurations=[threads("1", instance_type="ml.r5.large")]
+    )
+    kinds = [f"ml.r5.{size}" for size in ("large", "xlarge", "2xlarge", "4xlarge", "12xlarge")]
+    container = {**config(api), "SupportedInstanceTypes": [*kinds, "ml.r5.24xlarge"]}
+    fault = api.refusal(CREATE, **default(ContainerConfig=container))
+    assert f"offers {', '.join(kinds)}, ...; {todo}" in fault.message
+    assert heads(api.context.store) == []
+
+
+def test_a_job_of_which_some_type_is_or_may_be_offered_is_queued(api: Api):
+    # provided, this machine's own, and one whose accelerators are looked for in its turn
+    for number, kind in enumerate(("ml.c5.large", "local.1cpu", "ml.g4dn.xlarge")):
+        given = {**config(api), "SupportedInstanceTypes": ["ml.r5.large", kind]}
+        ask_default(api, f"job-{number}", ContainerConfig=given)
+    assert len(heads(api.context.store)) == 3
 
 
 def test_a_model_without_data_is_refused_where_what_serves_it_needs_one(tmp_path: Path):

@@ -24,7 +24,16 @@ from rightsizer.stop_switch import StopSwitch
 from rightsizer.traffic.fake import FakeServer
 
 from tests.api.calls import Api
-from tests.api.jobs.made import TYPES, ask, ask_default, head_of, opened, threads_of, work_on
+from tests.api.jobs.made import (
+    TYPES,
+    ask,
+    ask_default,
+    config,
+    head_of,
+    opened,
+    threads_of,
+    work_on,
+)
 from tests.api.jobs.requests import threads
 from tests.fakes import fake_outside, write_job
 
@@ -198,6 +207,23 @@ def test_a_payload_that_is_not_there_fails_the_job_with_the_references_word(
     found = described(api, "new")
     assert found["Status"] == "FAILED"
     assert found["FailureReason"].startswith("PayloadError")
+    [doubt] = describing.ended_job(api.context.store, head_of(api, "new")).doubts
+    assert (doubt.code, doubt.next_step) == ("cut-short", "create a new job")  # resume refuses it
+
+
+def test_what_no_host_offers_fails_before_anything_is_fetched(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+):
+    given = {**config(api), "SupportedInstanceTypes": ["ml.c5.large"]}
+    ask_default(api, "new", ContainerConfig=given)
+    ask(api, "given")
+    (api.context.base_dir / "hosts.yaml").write_text("hosts: [{name: local}]\n")
+    for name in ("new", "given"):
+        work_on(api, name, monkeypatch)
+        found = described(api, name)
+        assert found["Status"] == "FAILED"
+        assert "stand-in" in found["FailureReason"]
+        assert not (api.context.store.job_dir(head_of(api, name).id) / "inputs").exists()
 
 
 def test_a_stopped_job_has_what_it_measured_until_then(api: Api, monkeypatch: pytest.MonkeyPatch):

@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 import pytest
+from rightsizer.api.jobs.journal import GROUP
 from rightsizer.api.settings import EndpointSpec, S3Spec
 from rightsizer.errors import Reason, TrialState
 from rightsizer.hosts.lease import lease
@@ -202,6 +203,12 @@ def test_failed_jobs_say_what_happened_and_what_the_server_said(
     assert queue.requests() == []
 
 
+def said_of(queue: Queue, name: str) -> list[str]:
+    """The lines of its execution stream."""
+    stream = {"logGroupName": GROUP, "logStreamName": f"{name}/execution", "startFromHead": True}
+    return [event["message"] for event in queue("GetLogEvents", **stream)["events"]]
+
+
 def test_a_job_waits_while_the_command_line_holds_the_cpus(queue: Queue):
     queue.create("one", payload=MISSING.format(queue.folder))
     shutil.rmtree(queue.job_dir("one"))  # which is no reason for others to wait
@@ -212,7 +219,11 @@ def test_a_job_waits_while_the_command_line_holds_the_cpus(queue: Queue):
             time.sleep(3.0)
             assert queue.status("two") == "PENDING"
             assert not (queue.job_dir("two") / "worker.log").exists(), "a worker was started"
+            said = said_of(queue, "two")
+            [line] = said[1:]  # once, in 3 s
+            assert line.startswith("waits: CPUs are held by job of somebody")
         queue.until("two", "FAILED")
+        assert said_of(queue, "two")[: len(said)] == said
 
 
 def test_a_job_whose_inputs_do_not_come_is_stopped_at_once(tmp_path: Path):

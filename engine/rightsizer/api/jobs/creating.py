@@ -8,7 +8,9 @@ an error.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -22,11 +24,17 @@ from rightsizer.api.jobs.sources import Source, source_of
 from rightsizer.api.jobs.specs import spec_of
 from rightsizer.api.settings import EndpointSpec
 from rightsizer.api.tags import checked_tags
-from rightsizer.catalog import load_catalog
+from rightsizer.catalog import Catalog, load_catalog
 from rightsizer.errors import InputError, ProblemsError
+from rightsizer.inventory import THIS_MACHINE, HostSpec, Machine, load_hosts
 from rightsizer.job_heads import heads_named
+from rightsizer.placing import NotRunnable, part_of
+from rightsizer.preparation import can_start
 from rightsizer.spec import JobSpec
 from rightsizer.store import NameTaken
+
+FEW_TYPES = 5
+"""So many of a caller's instance types are named in an error."""
 
 
 def create_job(context: Context, request: Request) -> Answer:
@@ -109,9 +117,13 @@ def _spec(
     try:
         spec = spec_of(request, source, server, context.settings, context.time_scale)
     except ProblemsError as error:
-        raise validation("; ".join(error.problems)) from None
+        raise validation("; ".join(map(_in_callers_words, error.problems))) from None
     prices = context.base_dir / spec.prices if spec.prices else None
-    catalog = load_catalog(context.machine.size, prices)
+    try:
+        catalog = load_catalog(context.machine.size, prices)
+        hosts = load_hosts(context.base_dir / spec.hosts) if spec.hosts else (THIS_MACHINE,)
+    except InputError as error:  # written wrongly since the server started
+        raise validation("; ".join(str(error).splitlines())) from None
     given = [candidate.instance_type for candidate in spec.candidates]
     unknown = [name for name in dict.fromkeys(given) if catalog.find(name) is None]
     if unknown:
@@ -119,7 +131,47 @@ def _spec(
             f"Size and price of {', '.join(unknown)} are not known here; give them in `prices` of "
             "serve.yaml."
         )
+    able = [host for host in hosts if can_start(host, spec.server)]
+    # What a Docker host is takes asking its engine; a server that runs is where it is.
+    if not spec.server.url and all(host.kind == "process" for host in able):
+        _require_offered(spec.instance_types or given, able, catalog, context.machine)
     return spec
+
+
+def _in_callers_words(problem: str) -> str:
+    """A problem of the engine's job by the member of the request, or the setting, it comes from."""
+    problem = re.sub(r"\bcandidates(?:\[(\d+)\]|\.(\d+))", _configuration, problem)
+    return problem.replace("server.command", "images of serve.yaml")
+
+
+def _configuration(found: re.Match[str]) -> str:
+    return f"EndpointConfigurations[{found[1] or found[2]}]"
+
+
+def _require_offered(
+    names: Sequence[str], hosts: Sequence[HostSpec], catalog: Catalog, machine: Machine
+) -> None:
+    """Refuse a job none of whose instance types a host can call itself, if it names any."""
+    if not names or any(_is_offered(name, hosts, catalog, machine) for name in names):
+        return
+    few = ", ".join(names[:FEW_TYPES]) + (", ..." if len(names) > FEW_TYPES else "")
+    raise validation(
+        f"No host here offers {few}; declare a stand-in for one with `provides` in the hosts file, "
+        "which is `hosts` of serve.yaml."
+    )
+
+
+def _is_offered(name: str, hosts: Sequence[HostSpec], catalog: Catalog, machine: Machine) -> bool:
+    kind = catalog.find(name)
+    if kind is None:
+        return False
+    if kind.accelerator and hosts:  # which of them are here is not looked up for each request
+        return True
+    for host in hosts:
+        with suppress(NotRunnable):
+            part_of(kind, host, machine)
+            return True
+    return False
 
 
 def stop_job(context: Context, request: Request) -> Answer:

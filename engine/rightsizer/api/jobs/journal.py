@@ -25,7 +25,15 @@ from rightsizer.store import StoredEvent
 GROUP = "/aws/sagemaker/InferenceRecommendationsJobs"
 EXECUTION = "execution"
 ENDPOINT = "Endpoint"
-TOLD = ("JobStarted", "TrialStarted", "ServerReady", "StepStarted", "StepEnded", "TrialEnded")
+TOLD = (
+    "JobWaits",
+    "JobStarted",
+    "TrialStarted",
+    "ServerReady",
+    "StepStarted",
+    "StepEnded",
+    "TrialEnded",
+)
 """Not the progress of a running step: a line every five seconds tells nobody anything. Not
 JobEnded, which is kept after the status that says so: its line would come between others."""
 MADE = "rightsizer:"
@@ -109,6 +117,10 @@ def _told(history: Sequence[StoredEvent]) -> list[LogLine]:
     board, found = Board(), []
     for stored in history:
         event = _EVENTS[stored.kind].validate_python(dict(stored.fields))
+        if isinstance(event, events.JobWaits):
+            text = f"waits: {event.what} are held by {event.holders}"
+            found.append(LogLine(_ms(stored.at), text))
+            continue
         at_s = seconds_of(stored.at)
         board = board.after(event, at_s)
         if text := line_of(event, board, at_s):
