@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ import psutil
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from rightsizer.api.serving import _hosts, serve
+from rightsizer.api.serving import _hosts, _make_private, serve
 from rightsizer.api.settings import Settings
 from rightsizer.errors import ExitCode, RightsizerError
 
@@ -185,6 +186,7 @@ def test_its_settings_a_users_own_keys_and_ipv6_are_used(tmp_path, monkeypatch):
         assert client.create_model(ModelName="m", PrimaryContainer={"Image": "i"})["ModelArn"] == (
             "arn:aws:sagemaker:eu-west-3:123456789012:model/m"
         )
+        assert stat.S_IMODE((tmp_path / "store").stat().st_mode) == 0o700
     assert not (tmp_path / "store" / "credentials").exists()
 
 
@@ -272,6 +274,14 @@ def test_a_store_whose_lock_cannot_be_written_is_told(tmp_path):
 
 
 # -- names -------------------------------------------------------------------------------------
+
+
+def test_a_store_that_is_there_stays_as_open_as_it_is(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine").chmod(0o755)
+    for name, mode in (("mine", 0o755), ("new", 0o700)):
+        _make_private(tmp_path / name)
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == mode
 
 
 def test_a_server_is_called_by_its_addresses_and_its_port():

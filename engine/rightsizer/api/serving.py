@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -59,6 +59,7 @@ def serve(
     logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(message)s")
     for noisy in ("botocore", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    _make_private(folder)
     with Store(folder) as opened, _only_one(folder), _bound(host, port) as bound:
         opened.require_writable()
         path = folder / CREDENTIALS if credentials is None else credentials.absolute()
@@ -89,6 +90,13 @@ def serve(
             finally:
                 application.close()
                 supervisor.close()
+
+
+def _make_private(folder: Path) -> None:
+    """Make the store for its owner's eyes alone, for its jobs hold the variables of containers;
+    one that is there stays as it is."""
+    with suppress(OSError):  # the store says what is wrong
+        folder.mkdir(0o700, parents=True)
 
 
 @contextmanager
