@@ -71,7 +71,7 @@ def _found(store: Store, head: JobHead, name: str) -> Answer:
     times = _ended_times(store, head)
     return {
         "InferenceRecommendations": [
-            rows.recommendation(name, row, _measured(row, job.trials, times))
+            rows.recommendation(name, head.id, row, _measured(row, job.trials, times))
             for row in job.recommendations[: rows.MOST_RECOMMENDATIONS]
         ]
     }
@@ -144,6 +144,7 @@ def _steps(store: Store, head: JobHead, name: str) -> Iterator[dict[str, Any]]:
         for candidate in trial.candidates:
             yield rows.step(
                 name,
+                head.id,
                 trial,
                 candidate,
                 found.get(candidate.instance_type),
