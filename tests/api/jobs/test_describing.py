@@ -286,6 +286,18 @@ def test_a_job_that_is_taken_up_again_is_described_anew(api: Api, tmp_path: Path
     assert len(found["InferenceRecommendations"]) == 2
 
 
+def test_a_job_of_an_older_store_that_found_nothing_has_failed(api: Api, tmp_path: Path):
+    store = api.context.store
+    fault = TrialFailed(Reason.EXITED_AT_START, "it exited with 1")
+    failing = fake_outside(outcome=lambda launch: fault)
+    job = rightsizer.run(write_job(tmp_path), store=store.folder, outside=failing)
+    store.set_failure(job.id, "")  # which older ones never say
+    found = described(api, "demo")
+    assert found["Status"] == "FAILED"
+    assert found["FailureReason"] == "no candidate can be recommended"
+    assert found["CompletionTime"] >= found["CreationTime"]
+
+
 def test_jobs_of_the_command_line_are_told_by_name_or_where_names_repeat_by_id(
     api: Api, tmp_path: Path
 ):
