@@ -19,6 +19,8 @@ from rightsizer.results import Job
 
 ASPECTS = ("model", "payload", "basis", "host")
 """What two jobs must have in common unless told otherwise."""
+OF_API = ("time-scaled", "other-image")
+"""Doubts on every row of a job that the API made otherwise than it was asked."""
 
 
 def compare(
@@ -46,7 +48,7 @@ def compare(
     if unknown:
         raise UsageError(f"--across {unknown[0]} is not known", "", f"name {', '.join(ASPECTS)}")
     a, b = load(job_a, store=store), load(job_b, store=store)
-    notes = _differences(a, b, across)
+    notes = _differences(a, b, across) + _of_api(a, b)
     moved = host_moved_ratio(a, b)
     pairs, alone = _pairs(a, b, moved)
     notes += alone
@@ -107,6 +109,18 @@ def _differences(a: Job, b: Job, across: Collection[str]) -> list[str]:
             f"give --across {names} to compare them all the same",
         )
     return [said for _, said in notes]
+
+
+def _of_api(a: Job, b: Job) -> list[str]:
+    """What the API made otherwise in either job than its caller asked."""
+    said = [
+        f"{name} is {doubt.code}: {doubt.message}"
+        for name, job in (("A", a), ("B", b))
+        for row in job.recommendations
+        for doubt in row.doubts
+        if doubt.code in OF_API
+    ]
+    return list(dict.fromkeys(said))
 
 
 def _basis(job: Job) -> str:

@@ -150,7 +150,7 @@ def resume(
 
     Raises:
         UsageError: no such job, a side of an A/B comparison, one of the API whose inputs were never
-            fetched, or more workers than the generator has CPUs.
+            fetched or are gone, or more workers than the generator has CPUs.
         InputError: a file the job was started with has changed.
         EnvironmentFault: as for `run`; StoreError where another engine runs it.
     """
@@ -166,13 +166,23 @@ def resume(
         opened.require_writable()
         base_dir = Path(stored.inputs["base_dir"])
         with opened.own(stored.id):
-            prepared = prepare_spec(JobSpec.model_validate(dict(stored.spec)), base_dir)
+            spec = JobSpec.model_validate(dict(stored.spec))
+            _require_inputs(stored, spec, base_dir)
+            prepared = prepare_spec(spec, base_dir)
             refuse_changes(stored, prepared)
             require_runnable(prepared.plan)
             require_cpus(workers, prepared.plan.fewest_generator_cpus)
             opened.request_stop(stored.id, False)
             outside = outside or real_outside(workers)
             return run_owned(opened, stored, prepared, on_event, switch, outside)
+
+
+def _require_inputs(stored: StoredJob, spec: JobSpec, base_dir: Path) -> None:
+    """Raise UsageError where a job of the API has ended and its copy of the model is gone."""
+    archive = spec.model.archive
+    if stored.inputs.get("sources") and archive and not (base_dir / archive).exists():
+        why = "the copy of its model was removed when it ended"
+        raise UsageError(f"{stored.id} is done", why, "create a new job")
 
 
 def _todo(store: Store, stored: StoredJob) -> str:

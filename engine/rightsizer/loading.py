@@ -12,7 +12,7 @@ from rightsizer.analysis.figures import Doubt
 from rightsizer.effects import effects_of
 from rightsizer.errors import TrialState
 from rightsizer.interactions import interactions_of
-from rightsizer.recommendation import Price, recommend
+from rightsizer.recommendation import Price, Recommendation, recommend
 from rightsizer.results import Job, JobLine, Origin
 from rightsizer.spec import JobSpec, SaturateTraffic, SearchTraffic
 from rightsizer.standing import Standing, standing_of
@@ -58,10 +58,7 @@ def assemble(store: Store, stored: StoredJob) -> Job:
     prices = {name: Price(**price) for name, price in stored.inputs["prices"].items()}
     standing = raced(trials, spec, prices)
     ranked, rejected = recommend(trials, prices.__getitem__, spec.target, standing)
-    on_job = []
-    if of_api := _of_api(stored.inputs):
-        on_job += of_api
-        ranked = [replace(row, doubts=(*of_api, *row.doubts)) for row in ranked]
+    ranked, on_job = with_doubts_of_api(ranked, stored.inputs)
     if stored.cut_short:
         # One that never had its inputs cannot be resumed.
         todo = "resume" if "digests" in stored.inputs else "create a new job"
@@ -88,8 +85,17 @@ def assemble(store: Store, stored: StoredJob) -> Job:
     )
 
 
-def _of_api(inputs: Mapping[str, Any]) -> list[Doubt]:
-    """What the API made otherwise than its caller asked, and every result suffers from."""
+def with_doubts_of_api(
+    rows: Sequence[Recommendation], inputs: Mapping[str, Any]
+) -> tuple[list[Recommendation], list[Doubt]]:
+    """Rows that bear what every result of the API suffers from, and what the job itself has to,
+    where there are no rows."""
+    found = doubts_of_api(inputs)
+    return [replace(row, doubts=(*found, *row.doubts)) for row in rows], [] if rows else found
+
+
+def doubts_of_api(inputs: Mapping[str, Any]) -> list[Doubt]:
+    """What the API made otherwise than its caller asked."""
     found = []
     if (scale := inputs.get("time_scale", 1.0)) != 1.0:
         found.append(doubts.time_scaled(scale))

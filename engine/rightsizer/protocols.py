@@ -28,6 +28,8 @@ SECRET_WORDS = (
     "token",
 )
 """A header or variable whose name holds one of these has a value that is told nobody."""
+HIDDEN = "***"
+"""What is told in its place."""
 
 
 def says_secret(name: str) -> bool:

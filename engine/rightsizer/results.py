@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from rightsizer.analysis.figures import Doubt
+from rightsizer.candidates import hash_of
 from rightsizer.effects import Effect
 from rightsizer.errors import ExitCode
 from rightsizer.interactions import Interaction
@@ -124,12 +125,20 @@ class JobLine:
     basis: str | None
 
 
+def endpoint_name(job_id: str, trial_id: str, instance_type: str) -> str:
+    """Of one test, as the reference names the endpoints that it makes; none has it here.
+
+    A trial has the same id in every job with the same content, and may stand for several types.
+    """
+    return f"sm-epc-{hash_of([job_id, trial_id, instance_type])}"
+
+
 def reference_row(job: Job, row: Recommendation) -> dict[str, Any]:
     """One recommendation under the reference's column names."""
     return {
         "CostPerHour": row.fleet.cost_per_hour_usd,
         "CostPerInference": row.cost_per_inference_usd,
-        "EndpointName": f"{job.name}-{row.trial_id}",
+        "EndpointName": endpoint_name(job.id, row.trial_id, row.instance_type),
         "EnvironmentParameters": dict(row.environment),
         "InitialInstanceCount": row.fleet.instance_count,
         "InstanceType": row.instance_type,

@@ -15,7 +15,7 @@ from rightsizer.effects import effects_of
 from rightsizer.errors import InputError, Reason, TrialState, UsageError
 from rightsizer.hosts.probe import this_machine
 from rightsizer.interactions import interactions_of
-from rightsizer.loading import assemble, raced
+from rightsizer.loading import assemble, doubts_of_api, raced, with_doubts_of_api
 from rightsizer.projecting import NotCovered, at_limit
 from rightsizer.recommendation import Price, recommend
 from rightsizer.results import Job
@@ -99,8 +99,11 @@ def what_if(
     else:
         standing = raced(trials, spec.model_copy(update={"target": target}), price_of)
         ranked, rejected = recommend(trials, price_of.__getitem__, target, standing)
+    ranked, on_job = with_doubts_of_api(ranked, stored.inputs)
+    on_job += [doubt for doubt in found.doubts if doubt not in doubts_of_api(stored.inputs)]
     missing = sum(row.reason == Reason.NOT_COVERED.value for row in rejected)
-    on_job = doubts.not_covered(missing, limit.percentile, limit.latency_ms or 0.0)
+    if missing:
+        on_job.append(doubts.not_covered(missing, limit.percentile, limit.latency_ms or 0.0))
     asked = {"target": _dumped(target), "limit": limit.model_dump(mode="json")}
     return replace(
         found,
@@ -110,7 +113,7 @@ def what_if(
         effects=tuple(effects_of(ranked)),
         interactions=tuple(interactions_of(ranked)),
         trials=tuple(trials),
-        doubts=(*found.doubts, *([on_job] if missing else [])),
+        doubts=tuple(on_job),
     )
 
 

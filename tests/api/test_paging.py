@@ -38,9 +38,9 @@ def test_a_last_page_that_is_just_full_has_no_token():
     assert walk([], {}) == [[]]
 
 
-def test_a_page_has_a_hundred_items_unless_said_otherwise():
+def test_a_page_has_a_hundred_items_unless_it_is_asked_for_fewer():
     assert len(page("List", range(250), {}, key)[0]) == 100
-    assert len(page("List", range(250), {}, key, default=10)[0]) == 10
+    assert len(page("List", range(250), {"MaxResults": 10}, key)[0]) == 10
 
 
 @pytest.mark.parametrize("descending", [False, True])

@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -19,8 +20,8 @@ import psutil
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from rightsizer.api.serving import _hosts, serve
-from rightsizer.api.settings import Settings
+from rightsizer.api.serving import _hosts, _make_private, _worker_environment, serve
+from rightsizer.api.settings import S3Spec, Settings
 from rightsizer.errors import ExitCode, RightsizerError
 
 RIGHTSIZER = [sys.executable, "-c", "from rightsizer.cli import main; main()"]
@@ -185,6 +186,7 @@ def test_its_settings_a_users_own_keys_and_ipv6_are_used(tmp_path, monkeypatch):
         assert client.create_model(ModelName="m", PrimaryContainer={"Image": "i"})["ModelArn"] == (
             "arn:aws:sagemaker:eu-west-3:123456789012:model/m"
         )
+        assert stat.S_IMODE((tmp_path / "store").stat().st_mode) == 0o700
     assert not (tmp_path / "store" / "credentials").exists()
 
 
@@ -272,6 +274,37 @@ def test_a_store_whose_lock_cannot_be_written_is_told(tmp_path):
 
 
 # -- names -------------------------------------------------------------------------------------
+
+
+def test_a_store_that_is_there_stays_as_open_as_it_is(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine").chmod(0o755)
+    for name, mode in (("mine", 0o755), ("new", 0o700)):
+        _make_private(tmp_path / name)
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == mode
+
+
+def test_a_worker_signs_with_the_users_keys_unless_the_environment_has_some(monkeypatch, tmp_path):
+    for name in list(os.environ):
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    keys = tmp_path / "keys"
+    given = {"AWS_SHARED_CREDENTIALS_FILE": str(keys), "AWS_PROFILE": "rightsizer"}
+    without = _worker_environment(Settings(), keys, is_users_own=False)
+    assert not given.keys() & without.keys()
+    s3 = S3Spec(endpoint_url="http://127.0.0.1:9000")
+    for settings, is_users_own in ((Settings(), True), (Settings(s3=s3), False)):
+        assert _worker_environment(settings, keys, is_users_own=is_users_own) == without | given
+    monkeypatch.setenv("AWS_PROFILE", "work")
+    kept = _worker_environment(Settings(), keys, is_users_own=True)
+    assert kept == without | {"AWS_PROFILE": "work"}
+
+
+@pytest.mark.server
+def test_a_time_scale_that_would_blur_users_is_refused(tmp_path):
+    code, lines = refused("--store", tmp_path / "store", "--time-scale", "0.005")
+    assert code == ExitCode.USAGE
+    assert "0.01" in lines[0]
 
 
 def test_a_server_is_called_by_its_addresses_and_its_port():

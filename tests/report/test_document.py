@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from rightsizer.candidates import Candidate
@@ -160,6 +161,14 @@ def test_a_trials_samples_are_a_folder_where_there_are_any():
 def test_the_spec_keeps_secrets_as_names_only(document):
     environment = document["job"]["spec"]["server"]["environment"]
     assert environment == {"API_TOKEN": {"secret": "API_TOKEN"}}
+
+
+def test_a_value_whose_name_says_secret_is_not_told():
+    job = make_job()
+    environment = {"DB_PASSWORD": "hunter2", "LEVEL": "3", "API_KEY": {"secret": "MINE"}}
+    told = job_document(replace(job, spec={**job.spec, "server": {"environment": environment}}))
+    found = told["job"]["spec"]["server"]["environment"]
+    assert found == {"DB_PASSWORD": "***", "LEVEL": "3", "API_KEY": {"secret": "MINE"}}
 
 
 def test_the_document_reads_as_the_golden_one(document):

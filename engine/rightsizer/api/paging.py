@@ -12,7 +12,7 @@ from rightsizer.api.context import Request
 from rightsizer.api.faults import ApiFault, validation
 
 PAGE = 100
-"""Items of a page where neither the request nor the service model's documentation says."""
+"""Items of a page where the request does not say."""
 
 Key = tuple[str | float, ...]
 """Where an item stands in its list; no two items share one."""
@@ -26,7 +26,6 @@ def page(
     key: Callable[[Item], Key],
     *,
     descending: bool = False,
-    default: int = PAGE,
 ) -> tuple[list[Item], str | None]:
     """One page of a list and the token of the next; None after the last page.
 
@@ -45,7 +44,7 @@ def page(
             rest = [item for item in rest if (key(item) < last if descending else key(item) > last)]
         except TypeError:
             raise _bad_token("it is malformed") from None
-    size = request.get("MaxResults") or default
+    size = request.get("MaxResults") or PAGE
     more = len(rest) > size
     return rest[:size], _token(key(rest[size - 1]), query) if more else None
 

@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -59,13 +59,16 @@ def serve(
     logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(message)s")
     for noisy in ("botocore", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    _make_private(folder)
     with Store(folder) as opened, _only_one(folder), _bound(host, port) as bound:
         opened.require_writable()
         path = folder / CREDENTIALS if credentials is None else credentials.absolute()
         keys = load_or_make(path, settings.region)
         machine = this_machine()
         cpus = machine.cpus if machine.can_pin else None
-        supervisor = Supervisor(folder, settings, cpus, _worker_environment(settings, path))
+        is_users_own = credentials is not None
+        environment = _worker_environment(settings, path, is_users_own=is_users_own)
+        supervisor = Supervisor(folder, settings, cpus, environment)
         context = Context(
             store=opened,
             registry=Registry(opened),
@@ -89,6 +92,13 @@ def serve(
             finally:
                 application.close()
                 supervisor.close()
+
+
+def _make_private(folder: Path) -> None:
+    """Make the store for its owner's eyes alone, for its jobs hold the variables of containers;
+    one that is there stays as it is."""
+    with suppress(OSError):  # the store says what is wrong
+        folder.mkdir(0o700, parents=True)
 
 
 @contextmanager
@@ -137,11 +147,15 @@ def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _worker_environment(settings: Settings, credentials: Path) -> dict[str, str]:
-    """A worker's own: where the store of objects is ours too, it knows clients by the same keys."""
+def _worker_environment(
+    settings: Settings, credentials: Path, *, is_users_own: bool
+) -> dict[str, str]:
+    """A worker's own: it signs for S3 with the same keys as clients do, where the store of objects
+    is ours too or the keys are its user's; but not where the environment has others."""
     environment = dict(os.environ)
     own = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_SHARED_CREDENTIALS_FILE")
-    if settings.s3 is not None and not any(name in environment for name in own):
+    is_known = settings.s3 is not None or is_users_own
+    if is_known and not any(name in environment for name in own):
         environment |= {"AWS_SHARED_CREDENTIALS_FILE": str(credentials), "AWS_PROFILE": PROFILE}
     return environment
 

@@ -16,7 +16,7 @@ from rightsizer.documents import Problem, Strict, problems_of, read_document
 from rightsizer.errors import InputError, ProblemsError
 from rightsizer.inventory import load_hosts
 from rightsizer.placeholders import names_in
-from rightsizer.spec import Address
+from rightsizer.spec import Address, Seconds
 
 REGION = "us-east-1"
 ACCOUNT_ID = "000000000000"
@@ -42,6 +42,8 @@ class EndpointSpec(Strict):
     url: Address
     instance_type: str = "local.1cpu"
     """What it runs on, for its price."""
+    ready_timeout_s: Seconds = 10.0
+    """It runs already: one that is gone is not to hold the queue up."""
 
 
 class MetadataSpec(Strict):

@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,9 @@ from rightsizer.preparation import Prepared, planned, prepare_spec
 from rightsizer.spec import JobSpec
 from rightsizer.stop_switch import StopSwitch
 from rightsizer.store import UNFINISHED, Store, StoredJob
+
+DONE = ("completed", "failed")
+"""Nobody goes on with such a job: its copy of the model, which may be large, is not kept."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,9 @@ def work(orders: Orders, switch: StopSwitch, begins: Callable[[], object] = lamb
             # Once it runs, what ends it says so itself.
             if store.job(stored.id).status in UNFINISHED:
                 store.set_status(stored.id, "failed", cut_short=str(error))
+        if store.job(stored.id).status in DONE:
+            with suppress(OSError):
+                (store.job_dir(stored.id) / INPUTS / MODEL_FILE).unlink(missing_ok=True)
 
 
 def _prepared(store: Store, stored: StoredJob, settings: Settings) -> tuple[StoredJob, Prepared]:

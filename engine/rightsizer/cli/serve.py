@@ -39,7 +39,7 @@ def serve(
         typer.Option(
             "--time-scale",
             metavar="X",
-            min=0.001,
+            min=0.01,  # of shorter phases the stretches between users merge into one step
             max=1.0,
             help="For trials: phases are X times as long as the reference's.",
         ),

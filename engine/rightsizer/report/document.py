@@ -13,6 +13,7 @@ from rightsizer.analysis.figures import StepFigures
 from rightsizer.candidates import Candidate
 from rightsizer.defaults import Choice
 from rightsizer.plan import Plan, PlannedTrial, Refusal
+from rightsizer.protocols import HIDDEN, says_secret
 from rightsizer.results import Job
 from rightsizer.schedule import Step
 from rightsizer.trials import TrialRecord
@@ -31,7 +32,7 @@ def job_document(job: Job) -> dict[str, Any]:
             "type": job.type,
             "status": job.status,
             "created": job.created,
-            "spec": plain(job.spec),
+            "spec": plain(_told(job.spec)),
             "choice": plain(job.choice),
         },
         # Their fields carry the document's names, so that the two cannot drift apart.
@@ -42,6 +43,16 @@ def job_document(job: Job) -> dict[str, Any]:
         "doubts": plain(job.doubts),
         "trials": [_trial(job, trial) for trial in job.trials],
     }
+
+
+def _told(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A spec without the values of variables whose names say secret; names of secrets stay."""
+    server = spec.get("server", {})
+    told = {
+        name: HIDDEN if isinstance(value, str) and says_secret(name) else value
+        for name, value in server.get("environment", {}).items()
+    }
+    return {**spec, "server": {**server, "environment": told}} if told else spec
 
 
 def plan_document(plan: Plan, choice: Choice | None = None) -> dict[str, Any]:

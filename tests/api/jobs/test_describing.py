@@ -105,6 +105,22 @@ def test_the_ids_and_endpoints_of_recommendations_are_their_own(done: Api):
     assert all(name.startswith("sm-epc-") for name in names)
 
 
+def test_an_endpoint_has_one_name_everywhere_and_no_other_job_shares_it(
+    done: Api, monkeypatch: pytest.MonkeyPatch
+):
+    ask(done, "again", EndpointConfigurations=EVERY, stopping={**WITHIN, "MaxInvocations": 3000})
+    work_on(done, "again", monkeypatch)
+    first, second = (
+        [
+            one["EndpointConfiguration"]["EndpointName"]
+            for one in described(done, name)["InferenceRecommendations"]
+        ]
+        for name in ("done", "again")
+    )
+    assert not set(first) & set(second)
+    assert load("done", store=done.context.store.folder).frame()["EndpointName"].to_list() == first
+
+
 def test_at_most_ten_are_recommended(api: Api, monkeypatch: pytest.MonkeyPatch):
     ranges = {"CategoricalParameterRanges": [{"Name": "X", "Value": ["1", "2", "3"]}]}
     two = {"CategoricalParameterRanges": [{"Name": "Y", "Value": ["1", "2", "3"]}]}
@@ -146,7 +162,7 @@ def test_the_references_own_rows_come_out_as_they_were_published(done: Api):
             {trial.candidate.instance_type: price}.__getitem__,
             TargetSpec(invocations_per_min=target) if target else None,
         )
-        found = rows.recommendation("job", row, rows.Stretch())
+        found = rows.recommendation("job", "job-1", row, rows.Stretch())
         assert found["EndpointConfiguration"]["InitialInstanceCount"] == count
         metrics = found["Metrics"]
         cost = pytest.approx(golden["cost_per_inference_usd"], rel=5e-4)
@@ -294,6 +310,18 @@ def test_a_job_that_is_taken_up_again_is_described_anew(api: Api, tmp_path: Path
     found = described(api, "demo")
     assert found["Status"] == "COMPLETED"
     assert len(found["InferenceRecommendations"]) == 2
+
+
+def test_a_job_of_an_older_store_that_found_nothing_has_failed(api: Api, tmp_path: Path):
+    store = api.context.store
+    fault = TrialFailed(Reason.EXITED_AT_START, "it exited with 1")
+    failing = fake_outside(outcome=lambda launch: fault)
+    job = rightsizer.run(write_job(tmp_path), store=store.folder, outside=failing)
+    store.set_failure(job.id, "")  # which older ones never say
+    found = described(api, "demo")
+    assert found["Status"] == "FAILED"
+    assert found["FailureReason"] == "no candidate can be recommended"
+    assert found["CompletionTime"] >= found["CreationTime"]
 
 
 def test_jobs_of_the_command_line_are_told_by_name_or_where_names_repeat_by_id(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rightsizer.api.jobs.naming import failure_reason, job_named, names_of, status_of
+from rightsizer.api.jobs.naming import completed_s, failure_reason, job_named, names_of, status_of
 from rightsizer.job_heads import JobHead, heads, heads_named
 from rightsizer.store import Store
 
@@ -56,6 +56,7 @@ def test_a_job_of_the_api_stands_as_it_is_stored(
 def test_a_job_of_the_command_line_has_stopped_where_its_engine_has_died(store: Store, status: str):
     head = made(store, status, of_api=False)
     assert status_of(store, head) == "STOPPED"
+    assert completed_s(head, "STOPPED") is None  # nobody knows when
     with store.own(head.id):
         assert status_of(store, head) != "STOPPED"
 

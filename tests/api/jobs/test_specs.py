@@ -174,6 +174,17 @@ def test_an_existing_endpoint_is_the_one_candidate(make: Any):
     assert found.limits.duration_s == (2700 if make is default else 7200)
 
 
+def test_an_endpoint_that_runs_has_ten_seconds_to_be_ready_unless_said_otherwise():
+    request = advanced(
+        EndpointConfigurations=None, TrafficPattern=None, Endpoints=[{"EndpointName": "mine"}]
+    )
+    said = {"name": "mine", "url": "http://10.0.0.5:8080/"}
+    usual, patient = EndpointSpec(**said), EndpointSpec(**said, ready_timeout_s=60.0)
+    assert spec(request, server=usual).server.ready_timeout_s == 10
+    assert spec(request, server=patient).server.ready_timeout_s == 60
+    assert spec(advanced()).server.ready_timeout_s == 600
+
+
 @pytest.mark.parametrize(
     ("source", "endpoints", "said"),
     [

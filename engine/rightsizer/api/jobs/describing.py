@@ -30,6 +30,7 @@ from rightsizer.trials import TrialRecord
 
 KEPT = 64
 """Ended jobs whose results are remembered: clients ask for them again and again."""
+NOTHING_FOUND = "no candidate can be recommended"
 
 PriceOf = Callable[[str], Price]
 
@@ -42,7 +43,7 @@ def describe_job(context: Context, request: Request) -> Answer:
     """
     name = request["JobName"]
     head = job_named(context, name)
-    status = status_of(context.store, head)
+    status, reason = _judged(context.store, head)
     answer = {
         "JobName": name,
         "JobDescription": head.request.get("JobDescription"),
@@ -53,11 +54,19 @@ def describe_job(context: Context, request: Request) -> Answer:
         "CreationTime": seconds_of(head.created),
         "CompletionTime": completed_s(head, status),
         "LastModifiedTime": seconds_of(head.modified),
-        "FailureReason": failure_reason(head, status),
+        "FailureReason": reason,
         "InputConfig": head.request.get("InputConfig", {}),
         "StoppingConditions": head.request.get("StoppingConditions"),
     }
     return {**answer, **_found(context.store, head, name)} if status in ENDED else answer
+
+
+def _judged(store: Store, head: JobHead) -> tuple[str, str | None]:
+    """Status and FailureReason: an older store says of no job why it found nothing."""
+    status = status_of(store, head)
+    if status == "COMPLETED" and not ended_job(store, head).recommendations:
+        return "FAILED", NOTHING_FOUND
+    return status, failure_reason(head, status)
 
 
 def _found(store: Store, head: JobHead, name: str) -> Answer:
@@ -71,7 +80,7 @@ def _found(store: Store, head: JobHead, name: str) -> Answer:
     times = _ended_times(store, head)
     return {
         "InferenceRecommendations": [
-            rows.recommendation(name, row, _measured(row, job.trials, times))
+            rows.recommendation(name, head.id, row, _measured(row, job.trials, times))
             for row in job.recommendations[: rows.MOST_RECOMMENDATIONS]
         ]
     }
@@ -144,6 +153,7 @@ def _steps(store: Store, head: JobHead, name: str) -> Iterator[dict[str, Any]]:
         for candidate in trial.candidates:
             yield rows.step(
                 name,
+                head.id,
                 trial,
                 candidate,
                 found.get(candidate.instance_type),

@@ -13,13 +13,12 @@ from rightsizer.api.context import Context
 from rightsizer.api.faults import ApiFault
 from rightsizer.api.jobs.describing import ended_job, existing_endpoint
 from rightsizer.api.jobs.naming import ENDED, failure_reason, job_named, seconds_of, status_of
-from rightsizer.api.jobs.rows import endpoint_name
 from rightsizer.api.logs import LogLine
 from rightsizer.job_heads import JobHead
 from rightsizer.recommendation import Recommendation
 from rightsizer.report.board import Board
 from rightsizer.report.live import line_of
-from rightsizer.results import Job
+from rightsizer.results import Job, endpoint_name
 from rightsizer.store import StoredEvent
 
 GROUP = "/aws/sagemaker/InferenceRecommendationsJobs"
@@ -100,12 +99,15 @@ def _tag_value(text: str) -> str:
 def _trials_of(context: Context, head: JobHead, endpoint: str) -> set[str]:
     """Those that were made on an endpoint, or on the one that ran already."""
     own = existing_endpoint(head)
+
+    def name(trial_id: str, instance_type: str) -> str:
+        return own["EndpointName"] if own else endpoint_name(head.id, trial_id, instance_type)
+
     return {
         trial.id
         for trial in context.store.trials(head.id)
         for candidate in trial.candidates
-        if endpoint
-        == (own["EndpointName"] if own else endpoint_name(trial.id, candidate.instance_type))
+        if name(trial.id, candidate.instance_type) == endpoint
     }
 
 

@@ -10,7 +10,7 @@ from rightsizer.api.arns import JOB, arn_of
 from rightsizer.api.context import Context
 from rightsizer.api.faults import not_found
 from rightsizer.job_heads import JobHead, heads_named
-from rightsizer.store import Store
+from rightsizer.store import UNFINISHED, Store
 
 LOCAL_ROLE = "rightsizer-command-line"
 """Of jobs that were made without a role: by the command line."""
@@ -97,5 +97,9 @@ def seconds_of(iso: str) -> float:
 
 
 def completed_s(head: JobHead, status: str) -> float | None:
-    """When it ended, in seconds since the epoch; None while it has not."""
-    return seconds_of(head.modified) if status in ENDED else None
+    """When it ended, in seconds since the epoch; None while it has not.
+
+    None too of a job whose engine died: nobody knows when.
+    """
+    is_known = status in ENDED and head.status not in UNFINISHED
+    return seconds_of(head.modified) if is_known else None

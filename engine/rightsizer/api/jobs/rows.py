@@ -23,6 +23,7 @@ from rightsizer.candidates import Candidate, hash_of
 from rightsizer.errors import TrialState
 from rightsizer.failures import why_rejected
 from rightsizer.recommendation import Recommendation, Rejection
+from rightsizer.results import endpoint_name
 from rightsizer.store import StoredEvent
 from rightsizer.trials import TrialRecord
 
@@ -65,26 +66,19 @@ def together(parts: Iterable[Stretch]) -> Stretch:
     return Stretch(min(starts, default=None), max(ends, default=None))
 
 
-def endpoint_name(trial_id: str, instance_type: str) -> str:
-    """Of one test, as the reference names the endpoints that it makes; none has it here."""
-    return f"sm-epc-{_digest(trial_id, instance_type)}"
-
-
-def _digest(trial_id: str, instance_type: str) -> str:
-    """Of one test: a trial may stand for several instance types."""
-    return hash_of([trial_id, instance_type])
-
-
-def recommendation(job_name: str, row: Recommendation, when: Stretch) -> dict[str, Any]:
+def recommendation(
+    job_name: str, job_id: str, row: Recommendation, when: Stretch
+) -> dict[str, Any]:
     """One of InferenceRecommendations."""
+    digest = hash_of([row.trial_id, row.instance_type])  # a trial may stand for several types
     configuration = {
-        "EndpointName": endpoint_name(row.trial_id, row.instance_type),
+        "EndpointName": endpoint_name(job_id, row.trial_id, row.instance_type),
         "VariantName": VARIANT,
         "InstanceType": row.instance_type,
         "InitialInstanceCount": row.fleet.instance_count,
     }
     return {
-        "RecommendationId": f"{job_name}/{_digest(row.trial_id, row.instance_type)[:8]}",
+        "RecommendationId": f"{job_name}/{digest[:8]}",
         "Metrics": metrics(row),
         "EndpointConfiguration": configuration,
         "ModelConfiguration": model(row.environment),
@@ -94,6 +88,7 @@ def recommendation(job_name: str, row: Recommendation, when: Stretch) -> dict[st
 
 def step(
     job_name: str,
+    job_id: str,
     trial: TrialRecord,
     candidate: Candidate,
     found: Recommendation | Rejection | None,
@@ -110,7 +105,7 @@ def step(
     row = found if isinstance(found, Recommendation) else None
     status = step_status(trial.state, is_recommended=row is not None, has_ended=has_ended)
     own = {
-        "EndpointName": endpoint_name(trial.id, candidate.instance_type),
+        "EndpointName": endpoint_name(job_id, trial.id, candidate.instance_type),
         "VariantName": VARIANT,
         "InstanceType": candidate.instance_type,
         "InitialInstanceCount": None if row is None else row.fleet.instance_count,

@@ -23,6 +23,7 @@ INPUTS = "inputs"
 MODEL_FILE = "model.tar.gz"
 PAYLOAD_FILE = "payload.tar.gz"
 READY_S = 600.0
+"""What a server that is started has to load its model in."""
 REPLY_S = 60.0
 """What the reference's containers have for an answer."""
 MOST_CANDIDATES = 10 * 3**5
@@ -107,14 +108,13 @@ def in_folder(spec: JobSpec, job_dir: Path) -> JobSpec:
 
 
 def _server(server: LocalServer | EndpointSpec, source: Source) -> dict[str, Any]:
-    common: dict[str, Any] = {
-        "protocol": "sagemaker",
-        "ready_timeout_s": READY_S,
-        "request_timeout_s": REPLY_S,
-    }
+    common: dict[str, Any] = {"protocol": "sagemaker", "request_timeout_s": REPLY_S}
     if isinstance(server, EndpointSpec):
-        return {**common, "url": server.url}
-    here: dict[str, Any] = {"environment": dict(source.environment)}
+        return {**common, "url": server.url, "ready_timeout_s": server.ready_timeout_s}
+    here: dict[str, Any] = {
+        "ready_timeout_s": READY_S,
+        "environment": dict(source.environment),
+    }
     if server.command is not None:
         here["command"] = list(server.command)
     if server.image is not None:

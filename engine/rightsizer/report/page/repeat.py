@@ -8,14 +8,13 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from rightsizer.protocols import says_secret
+from rightsizer.protocols import HIDDEN, says_secret
 from rightsizer.report.layout import label, one_line
 from rightsizer.report.page.content import Table
 from rightsizer.results import Job
 from rightsizer.trials import TrialRecord
 from rightsizer.units import ABSENT, duration
 
-HIDDEN = "***"
 LONGEST_LIST = 1000
 """Of a spec's lists; a trace may be far longer."""
 
