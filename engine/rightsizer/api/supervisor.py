@@ -139,6 +139,7 @@ class Supervisor:
             worker.stdin.flush()
         if self._closing.is_set():
             worker.terminate()
+        is_unwanted = False
         while worker.poll() is None:
             self._wake.wait(LOOK_EVERY_S)
             self._wake.clear()
@@ -146,11 +147,12 @@ class Supervisor:
                 _end_stopped(store, but=job_id)
                 stored = store.job(job_id)
                 if stored.stop_requested and stored.status == "pending":
+                    is_unwanted = True
                     worker.terminate()  # it still brings the inputs in
         self._worker = None
         with suppress(OSError):
             worker.stdin.close()
-        return _death(worker.returncode)
+        return "" if is_unwanted else _death(worker.returncode)
 
     def _started(self, folder: Path) -> subprocess.Popen[bytes]:
         folder.mkdir(exist_ok=True)  # somebody may have removed it
