@@ -34,6 +34,8 @@ from rightsizer.trial_watch import Watch, crash_of, since_the_last_answer
 from rightsizer.trials import Measurement, TrialRecord
 from rightsizer.units import NS_PER_S, per_min
 
+LAST_WORDS_S = 0.25
+"""What a server printed before it failed may still be on its way to the log."""
 PROBE_AGAIN_S = 0.25
 
 
@@ -150,7 +152,9 @@ class Trial:
                 self._probe(server, launch)
                 self._drive(server)
             except TrialFailed as error:
-                error.log_tail = error.log_tail or server.log_tail()
+                if not error.log_tail:
+                    time.sleep(LAST_WORDS_S)
+                    error.log_tail = server.log_tail()
                 raise
             finally:
                 usage = tuple(server.usage())
