@@ -16,6 +16,11 @@ from .conftest import SCRIPTED, started_for, wait_until_none
 pytestmark = pytest.mark.server
 
 
+CALM = "{type: rate, per_s: 50, arrivals: constant, duration_s: 3}"
+"""What answers at once would be asked by users as fast as two CPUs can: on a rented machine that is
+when others' load shows, and spoils the measurement."""
+
+
 def measured(rightsizer, job: Path) -> tuple[int, dict, dict]:
     done = rightsizer("run", job, "--json", "-")
     document = json.loads(done.stdout)
@@ -62,7 +67,7 @@ def test_a_server_that_refuses_the_probe(write_job, rightsizer, path, said):
 
 
 def test_an_empty_answer_is_refused_where_the_check_forbids_it(write_job, rightsizer):
-    job = write_job(path="/empty")
+    job = write_job(path="/empty", traffic=CALM)
     code, _, trial = measured(rightsizer, job)
     assert (code, trial["state"]) == (0, "succeeded")
     job.write_text(
@@ -133,7 +138,7 @@ ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 def test_a_raw_server_is_ready_when_it_answers_its_first_probe(tmp_path, write_job, rightsizer):
     server = tmp_path / "server.py"
     server.write_text(LOADING)
-    job = write_job(server=server)
+    job = write_job(server=server, traffic=CALM)
     job.write_text(job.read_text().replace("  ready_path: /count\n", ""))
     code, _, trial = measured(rightsizer, job)
     assert (code, trial["state"]) == (0, "succeeded")
