@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from rightsizer.api.arns import GROUP, PACKAGE, arn_of, resolve
 from rightsizer.api.context import Answer, Context, Operation, Request
 from rightsizer.api.faults import conflict, validation
-from rightsizer.api.paging import Key, page, within
+from rightsizer.api.paging import by_name, by_time, page, within
 from rightsizer.api.tags import checked_tags
 from rightsizer.registry import Resource
 
@@ -60,7 +60,7 @@ def list_model_package_groups(context: Context, request: Request) -> Answer:
         "ListModelPackageGroups",
         groups,
         request,
-        _by_name if request.get("SortBy") == "Name" else _by_time,
+        by_name if request.get("SortBy") == "Name" else by_time,
         descending=request.get("SortOrder") == "Descending",
     )
     summaries = [_summary(context, group) for group in shown]
@@ -92,14 +92,6 @@ def _summary(context: Context, group: Resource) -> Answer:
         "ModelPackageGroupStatus": "Completed",
         "ManagedConfiguration": group.body.get("ManagedConfiguration"),
     }
-
-
-def _by_name(group: Resource) -> Key:
-    return (group.name,)
-
-
-def _by_time(group: Resource) -> Key:
-    return (group.created_s, group.name)
 
 
 OPERATIONS: Mapping[str, Operation] = {

@@ -9,9 +9,8 @@ from rightsizer.api.arns import MODEL, arn_of
 from rightsizer.api.context import Answer, Context, Operation, Request
 from rightsizer.api.faults import ApiFault, validation
 from rightsizer.api.packages import find_package
-from rightsizer.api.paging import Key, page, within
+from rightsizer.api.paging import by_name, by_time, page, within
 from rightsizer.api.tags import checked_tags
-from rightsizer.registry import Resource
 
 
 def find_model(context: Context, name: str) -> Mapping[str, Any]:
@@ -68,7 +67,7 @@ def list_models(context: Context, request: Request) -> Answer:
         "ListModels",
         models,
         request,
-        _by_name if request.get("SortBy") == "Name" else _by_time,
+        by_name if request.get("SortBy") == "Name" else by_time,
         descending=request.get("SortOrder", "Descending") == "Descending",
     )
     summaries = [
@@ -112,14 +111,6 @@ def _check_containers(context: Context, containers: Sequence[Mapping[str, Any]])
 
 def _unknown(context: Context, name: str) -> ApiFault:
     return validation(f'Could not find model "{arn_of(context.settings, MODEL, name)}".')
-
-
-def _by_name(model: Resource) -> Key:
-    return (model.name,)
-
-
-def _by_time(model: Resource) -> Key:
-    return (model.created_s, model.name)
 
 
 OPERATIONS: Mapping[str, Operation] = {

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from rightsizer.api.context import Request
 from rightsizer.api.faults import ApiFault, validation
+from rightsizer.registry import Resource
 
 PAGE = 100
 """Items of a page where the request does not say."""
@@ -47,6 +48,16 @@ def page(
     size = request.get("MaxResults") or PAGE
     more = len(rest) > size
     return rest[:size], _token(key(rest[size - 1]), query) if more else None
+
+
+def by_name(resource: Resource) -> Key:
+    """The order of names, of resources whose names are their own."""
+    return (resource.name,)
+
+
+def by_time(resource: Resource) -> Key:
+    """The order of making, by name where two were made at once."""
+    return (resource.created_s, resource.name)
 
 
 def within(at_s: float, request: Request, time: str = "CreationTime") -> bool:
