@@ -15,7 +15,7 @@ from rightsizer.analysis.steps import Conditions, judge_steps
 from rightsizer.samples import DTYPE
 from rightsizer.schedule import closed_step
 from rightsizer.spec import LimitSpec
-from rightsizer.traffic.base import StepRecord
+from rightsizer.traffic.records import StepRecord
 
 STEPS = 5
 

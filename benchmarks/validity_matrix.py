@@ -26,8 +26,9 @@ from typing import Any
 import numpy as np
 from faults import KINDS, Kind, between, planted
 from rightsizer.analysis.figures import StepFigures
-from rightsizer.hosts.base import Launch, Usage
+from rightsizer.hosts.base import Launch
 from rightsizer.hosts.fake import FakeHost, FakeServer
+from rightsizer.hosts.records import Usage
 from rightsizer.measured import Measured
 from rightsizer.measurement import Endpoints, measure
 from rightsizer.spec import LimitSpec

@@ -19,7 +19,8 @@ from rightsizer.analysis.trial import Setting, judge_trial
 from rightsizer.candidates import Candidate
 from rightsizer.errors import Reason, TrialState
 from rightsizer.instrument.laws import Law
-from rightsizer.inventory import HostSpec, Placement
+from rightsizer.inventory import HostSpec
+from rightsizer.machines import Placement
 from rightsizer.plan import Plan, PlannedTrial
 from rightsizer.racing import Race
 from rightsizer.search_maximum import MaximumSearch

@@ -13,7 +13,7 @@ from rightsizer.hosts.base import Endpoint, Owner
 from rightsizer.protocols import Request
 from rightsizer.samples import DTYPE, Outcome, Samples
 from rightsizer.schedule import Step, arrivals
-from rightsizer.traffic.base import Health, Progress, StepRecord
+from rightsizer.traffic.records import Health, Progress, StepRecord
 from rightsizer.units import NS_PER_S
 from truth_servers import Floats, Random
 from virtual_traffic import LOOK_S, Case

@@ -15,7 +15,7 @@ from rightsizer.samples import DTYPE, Outcome, Samples
 from rightsizer.schedule import Step, arrivals
 from rightsizer.search_maximum import MaximumSearch
 from rightsizer.spec import LimitSpec, SearchTraffic
-from rightsizer.traffic.base import StepRecord
+from rightsizer.traffic.records import StepRecord
 from rightsizer.units import NS_PER_S
 from truth_servers import Server
 

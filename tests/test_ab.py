@@ -9,7 +9,7 @@ import pytest
 from rightsizer.ab_run import ab
 from rightsizer.comparisons import compare
 from rightsizer.errors import ExitCode, InputError, Reason, TrialFailed, UsageError
-from rightsizer.hosts.base import Calibration
+from rightsizer.hosts.records import Calibration
 from rightsizer.jobs import resume, run
 from rightsizer.loading import load
 from rightsizer.stop_switch import StopSwitch

@@ -7,7 +7,8 @@ from dataclasses import replace
 from rightsizer.accelerators import Accelerator
 from rightsizer.assignment import next_start
 from rightsizer.candidates import Candidate
-from rightsizer.inventory import HostSpec, Placement
+from rightsizer.inventory import HostSpec
+from rightsizer.machines import Placement
 from rightsizer.plan import PlannedTrial
 
 

@@ -8,7 +8,7 @@ import pytest
 from rightsizer.analysis import doubts
 from rightsizer.analysis.figures import Doubt, StepFigures
 from rightsizer.bottlenecks import bottleneck_of
-from rightsizer.traffic.base import Reach
+from rightsizer.traffic.records import Reach
 
 from .report.jobs import step
 from .test_recommendation import figures

@@ -16,7 +16,8 @@ from rightsizer.containers import (
     place_container,
     relaxations,
 )
-from rightsizer.inventory import HostSpec, Machine, Provided
+from rightsizer.inventory import HostSpec, Provided
+from rightsizer.machines import Machine
 from rightsizer.placing import NotRunnable
 from rightsizer.spec import ContainerSpec, ServerSpec
 from rightsizer.units import BYTES_PER_GIB

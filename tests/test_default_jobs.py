@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from rightsizer.errors import ExitCode, ProblemsError
 from rightsizer.events import TrialEnded
-from rightsizer.inventory import Machine
 from rightsizer.jobs import resume, run
 from rightsizer.loading import load
+from rightsizer.machines import Machine
 from rightsizer.preparation import prepare
-from rightsizer.report.document import plan_document
+from rightsizer.report.plan_document import plan_document
 from rightsizer.report.plan_text import plan_table
 from rightsizer.report.table import result_table
 from rightsizer.stop_switch import StopSwitch

@@ -11,8 +11,9 @@ from rightsizer.catalog import Catalog, load_catalog
 from rightsizer.defaults import Choice, chosen
 from rightsizer.documents import parse_document
 from rightsizer.errors import EnvironmentFault, ExitCode, ProblemsError
-from rightsizer.inventory import THIS_MACHINE, HostSpec, Machine, Provided
+from rightsizer.inventory import THIS_MACHINE, HostSpec, Provided
 from rightsizer.knobs import Size, parse_knobs
+from rightsizer.machines import Machine
 from rightsizer.offers import offer_of
 from rightsizer.plan import make_plan
 from rightsizer.spec import JobSpec

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from rightsizer.errors import ProblemsError
-from rightsizer.inventory import HostSpec, format_cpus, load_hosts, parse_cpus
+from rightsizer.inventory import HostSpec, load_hosts
+from rightsizer.machines import format_cpus, parse_cpus
 
 # -- CPU lists as text -------------------------------------------------------------------------
 

@@ -20,10 +20,10 @@ from rightsizer.errors import (
     UsageError,
 )
 from rightsizer.events import JobEnded, JobStarted, StepEnded, StepProgress, TrialEnded
-from rightsizer.inventory import Machine
 from rightsizer.job_heads import heads
 from rightsizer.jobs import resume, run
 from rightsizer.loading import list_stored, load
+from rightsizer.machines import Machine
 from rightsizer.migrations import m001_initial
 from rightsizer.report.table import result_table
 from rightsizer.stop_switch import StopSwitch

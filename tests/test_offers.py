@@ -7,7 +7,8 @@ from dataclasses import replace
 from rightsizer.accelerators import Accelerator
 from rightsizer.catalog import load_catalog
 from rightsizer.containers import EngineFacts, ImageFacts
-from rightsizer.inventory import THIS_MACHINE, HostSpec, Machine
+from rightsizer.inventory import THIS_MACHINE, HostSpec
+from rightsizer.machines import Machine
 from rightsizer.offers import Fit, HostOffer, offer_of
 from rightsizer.units import BYTES_PER_GIB
 

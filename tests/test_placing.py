@@ -7,14 +7,8 @@ from dataclasses import replace
 import pytest
 from rightsizer.accelerators import Accelerator
 from rightsizer.catalog import InstanceType
-from rightsizer.inventory import (
-    THIS_MACHINE,
-    HostSpec,
-    Machine,
-    MemoryNode,
-    Placement,
-    Provided,
-)
+from rightsizer.inventory import THIS_MACHINE, HostSpec, Provided
+from rightsizer.machines import Machine, MemoryNode, Placement
 from rightsizer.placing import NotRunnable, place
 from rightsizer.units import BYTES_PER_GIB
 

@@ -9,7 +9,8 @@ from rightsizer.candidates import Candidate, expand
 from rightsizer.catalog import Catalog, MachineSize, load_catalog
 from rightsizer.containers import EngineFacts, ImageFacts
 from rightsizer.errors import EnvironmentFault, ExitCode, ProblemsError
-from rightsizer.inventory import THIS_MACHINE, HostSpec, Machine, Provided
+from rightsizer.inventory import THIS_MACHINE, HostSpec, Provided
+from rightsizer.machines import Machine
 from rightsizer.plan import Plan, make_plan, require_runnable
 from rightsizer.spec import CandidateSpec, JobSpec
 from rightsizer.units import BYTES_PER_GIB

@@ -10,7 +10,7 @@ import pytest
 from rightsizer.analysis.figures import CurvePoint, Doubt, TrialFigures
 from rightsizer.candidates import Candidate
 from rightsizer.errors import Reason, TrialState
-from rightsizer.inventory import Placement
+from rightsizer.machines import Placement
 from rightsizer.recommendation import (
     Price,
     Recommendation,

@@ -13,8 +13,8 @@ from rightsizer.events import TrialEnded as Ended
 from rightsizer.events import TrialStarted
 from rightsizer.hosts.base import Endpoint, Launch
 from rightsizer.hosts.fake import FakeHost
-from rightsizer.inventory import Machine
 from rightsizer.jobs import Outside, run
+from rightsizer.machines import Machine
 from rightsizer.results import Job
 from rightsizer.stop_switch import StopSwitch
 from rightsizer.store import Store, default_store

@@ -12,13 +12,13 @@ import pytest
 from rightsizer.analysis.figures import Requests
 from rightsizer.candidates import Candidate
 from rightsizer.errors import Reason, StoreError, TrialState, UsageError
-from rightsizer.hosts.base import Usage
+from rightsizer.hosts.records import Usage
 from rightsizer.housekeeping import collect, end_waiting, stop
-from rightsizer.inventory import Placement
+from rightsizer.machines import Placement
 from rightsizer.migrations import MIGRATIONS
 from rightsizer.schedule import closed_step
 from rightsizer.store import NameTaken, Store
-from rightsizer.traffic.base import Health, StepRecord
+from rightsizer.traffic.records import Health, StepRecord
 from rightsizer.trials import Measurement, TrialRecord
 
 

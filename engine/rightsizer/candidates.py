@@ -8,9 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
+from typing import Literal
 
 from rightsizer.errors import ProblemsError
 from rightsizer.spec import CandidateSpec, JobSpec
+
+Stage = Literal["scout", "final"]
+"""What a trial of a candidate is for: to be compared with all, or with those that may be best."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from rightsizer.addresses import DEFAULT_ADDRESS, host_name, is_far
 from rightsizer.catalog import InstanceType
-from rightsizer.inventory import HostSpec, Machine, Placement, parse_cpus
+from rightsizer.inventory import HostSpec
+from rightsizer.machines import Machine, Placement, parse_cpus
 from rightsizer.placeholders import fill
 from rightsizer.placing import MORE_CPUS, NotRunnable, part_of, place, place_generator
 from rightsizer.spec import ContainerSpec, ServerSpec

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from rightsizer.catalog import LOCAL, Catalog
 from rightsizer.contradictions import DEFAULT_TYPE_JOB_S
 from rightsizer.errors import EnvironmentFault, ProblemsError
-from rightsizer.inventory import Machine, Placement
 from rightsizer.knobs import Knob, Knobs, Size
+from rightsizer.machines import Machine, Placement
 from rightsizer.offers import Fit, HostOffer
 from rightsizer.plan import FINAL_SHARE, START_S, USUAL_FINALISTS, USUAL_STARTS, scout_share
 from rightsizer.spec import CandidateSpec, JobSpec, SaturateTraffic, SearchTraffic, SecretRef

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rightsizer.analysis.figures import StepFigures
 from rightsizer.calibration.judging import Check
-from rightsizer.traffic.base import Progress
+from rightsizer.traffic.records import Progress
 
 
 @dataclass(frozen=True)

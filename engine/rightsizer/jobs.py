@@ -13,13 +13,14 @@ from rightsizer import events
 from rightsizer.archives import MODEL_LIMITS, extract
 from rightsizer.errors import InputError, UsageError
 from rightsizer.failures import failure_of
-from rightsizer.hosts.base import Calibration, Host, Launch
+from rightsizer.hosts.base import Host, Launch
 from rightsizer.hosts.docker.host import DockerHost
 from rightsizer.hosts.process import ProcessHost
+from rightsizer.hosts.records import Calibration
 from rightsizer.hosts.yardstick import calibrate, length_s
 from rightsizer.housekeeping import interrupt_orphans
-from rightsizer.inventory import Placement
 from rightsizer.loading import assemble
+from rightsizer.machines import Placement
 from rightsizer.origins import made_on, made_with
 from rightsizer.plan import PlannedTrial, require_runnable
 from rightsizer.preparation import Prepared, prepare, prepare_spec, tls_of

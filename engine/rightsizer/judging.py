@@ -10,7 +10,7 @@ from rightsizer.analysis import doubts
 from rightsizer.analysis.steps import Conditions, count, judge_steps
 from rightsizer.analysis.trial import Setting, basis_of, judge_trial
 from rightsizer.errors import Reason, TrialState
-from rightsizer.inventory import Placement
+from rightsizer.machines import Placement
 from rightsizer.protocols import Request
 from rightsizer.samples import read_samples
 from rightsizer.spec import JobSpec

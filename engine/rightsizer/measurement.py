@@ -21,14 +21,16 @@ from rightsizer.candidates import Candidate
 from rightsizer.errors import EnvironmentFault, StoreError, TrialState
 from rightsizer.hosts.base import Host, Launch
 from rightsizer.hosts.process import ProcessHost
-from rightsizer.inventory import THIS_MACHINE, Placement
+from rightsizer.inventory import THIS_MACHINE
+from rightsizer.machines import Placement
 from rightsizer.measure_spec import Options, headers_of, measurement_spec
 from rightsizer.measured import Measured, measured, no_limit, shared_machine
 from rightsizer.payloads import load_payloads
 from rightsizer.plan import Plan, PlannedTrial
-from rightsizer.protocols import Request, ready_path, request_of, says_secret
+from rightsizer.protocols import Request, ready_path, request_of
 from rightsizer.samples import read_samples
 from rightsizer.schedule import steps_of
+from rightsizer.secrecy import says_secret
 from rightsizer.spec import JobSpec, SaturateTraffic, SearchTraffic
 from rightsizer.stop_switch import StopSwitch
 from rightsizer.store import default_store

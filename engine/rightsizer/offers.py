@@ -14,14 +14,8 @@ from rightsizer.containers import (
     image_problem,
     place_container,
 )
-from rightsizer.inventory import (
-    HostSpec,
-    Machine,
-    Placement,
-    Provenance,
-    format_cpus,
-    parse_cpus,
-)
+from rightsizer.inventory import HostSpec
+from rightsizer.machines import Machine, Placement, Provenance, format_cpus, parse_cpus
 from rightsizer.placing import NotRunnable, offered_accelerators, place, place_generator
 from rightsizer.spec import ContainerSpec
 

@@ -6,7 +6,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 
 from rightsizer import __version__
-from rightsizer.inventory import Machine
+from rightsizer.machines import Machine
 from rightsizer.units import BYTES_PER_GIB
 
 PACKAGES = (

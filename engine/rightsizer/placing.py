@@ -10,14 +10,8 @@ from typing import NoReturn
 
 from rightsizer.accelerators import Accelerator, described, is_of_model, maker_of, named
 from rightsizer.catalog import InstanceType
-from rightsizer.inventory import (
-    HostSpec,
-    Machine,
-    Placement,
-    Provenance,
-    format_cpus,
-    parse_cpus,
-)
+from rightsizer.inventory import HostSpec
+from rightsizer.machines import Machine, Placement, Provenance, format_cpus, parse_cpus
 from rightsizer.units import BYTES_PER_GIB
 
 MORE_CPUS = "more CPUs than servers may use here"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from rightsizer.addresses import is_far
-from rightsizer.candidates import Candidate, candidates_of, hash_of
+from rightsizer.candidates import Candidate, Stage, candidates_of, hash_of
 from rightsizer.catalog import Catalog, InstanceType
 from rightsizer.containers import Container, EngineFacts, container_of, place_container
 from rightsizer.errors import EnvironmentFault, ProblemsError
-from rightsizer.inventory import HostSpec, Machine, Placement
+from rightsizer.inventory import HostSpec
+from rightsizer.machines import Machine, Placement
 from rightsizer.placing import NotRunnable, place, place_generator
 from rightsizer.schedule import Step, steps_of
 from rightsizer.spec import JobSpec, SaturateTraffic, SearchTraffic
@@ -34,7 +34,6 @@ def scout_share(candidates: int) -> float:
     return next(share for most, share in SCOUT_SHARES if candidates <= most)
 
 
-Stage = Literal["scout", "final"]
 """A candidate is scouted once; those that may be the best then meet in finals."""
 
 

@@ -18,8 +18,9 @@ from rightsizer.hosts.docker.survey import resolved, survey
 from rightsizer.hosts.lease import leased_accelerators, leased_cpus
 from rightsizer.hosts.probe import this_machine
 from rightsizer.hosts.trust import Tls, trust_of
-from rightsizer.inventory import THIS_MACHINE, HostSpec, Machine, load_hosts
+from rightsizer.inventory import THIS_MACHINE, HostSpec, load_hosts
 from rightsizer.knob_files import knobs_file, knobs_of
+from rightsizer.machines import Machine
 from rightsizer.offers import offer_of
 from rightsizer.payloads import PayloadSet, load_payloads
 from rightsizer.plan import Plan, make_plan

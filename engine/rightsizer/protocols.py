@@ -16,25 +16,6 @@ from rightsizer.tensors import predict_request, tensor_of
 GRPC = "tfs-grpc"
 READY_PATHS: Mapping[str, str] = {"sagemaker": "/ping"}
 UNLIMITED_BYTES = 1 << 62
-SECRET_WORDS = (
-    "auth",
-    "cookie",
-    "credential",
-    "key",
-    "pass",
-    "secret",
-    "session",
-    "signature",
-    "token",
-)
-"""A header or variable whose name holds one of these has a value that is told nobody."""
-HIDDEN = "***"
-"""What is told in its place."""
-
-
-def says_secret(name: str) -> bool:
-    """Whether the name of a header or variable says that its value is to be kept."""
-    return any(word in name.lower() for word in SECRET_WORDS)
 
 
 @dataclass(frozen=True)

@@ -20,16 +20,18 @@ from rightsizer.errors import (
     TrialState,
     TrialStopped,
 )
-from rightsizer.hosts.base import Calibration, Host, Launch, Server
-from rightsizer.inventory import Placement
+from rightsizer.hosts.base import Host, Launch, Server
+from rightsizer.hosts.records import Calibration
 from rightsizer.judging import analyse, conditions_of, state_by_figures
+from rightsizer.machines import Placement
 from rightsizer.plan import Plan, PlannedTrial
 from rightsizer.protocols import Request
 from rightsizer.samples import Samples, read_samples
 from rightsizer.schedule import Step
 from rightsizer.search import PlannedSteps, StepPolicy, policy_for
 from rightsizer.spec import JobSpec, StopSpec
-from rightsizer.traffic.base import Session, StepRecord, Traffic
+from rightsizer.traffic.base import Session, Traffic
+from rightsizer.traffic.records import StepRecord
 from rightsizer.trial_watch import Watch, crash_of, since_the_last_answer
 from rightsizer.trials import Measurement, TrialRecord
 from rightsizer.units import NS_PER_S, per_min

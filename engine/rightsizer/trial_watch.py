@@ -7,7 +7,7 @@ import numpy as np
 from rightsizer.errors import Reason, TrialEnded, TrialFailed, TrialInterrupted
 from rightsizer.hosts.base import Server
 from rightsizer.samples import Outcome, Samples
-from rightsizer.traffic.base import Progress
+from rightsizer.traffic.records import Progress
 
 HUNG_TIMEOUTS = 2
 """A server that answers nothing for so many request timeouts has hung."""

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rightsizer.analysis.figures import Requests, StepFigures, TrialFigures
-from rightsizer.candidates import Candidate
+from rightsizer.candidates import Candidate, Stage
 from rightsizer.errors import Reason, TrialState
-from rightsizer.hosts.base import Calibration, Usage
-from rightsizer.inventory import Placement
-from rightsizer.plan import Stage
-from rightsizer.traffic.base import Reach, StepRecord
+from rightsizer.hosts.records import Calibration, Usage
+from rightsizer.machines import Placement
+from rightsizer.traffic.records import Reach, StepRecord
 
 
 @dataclass(frozen=True)

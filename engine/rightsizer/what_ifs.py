@@ -13,7 +13,6 @@ from rightsizer.analysis import doubts
 from rightsizer.catalog import load_catalog
 from rightsizer.effects import effects_of
 from rightsizer.errors import InputError, Reason, TrialState, UsageError
-from rightsizer.hosts.probe import this_machine
 from rightsizer.interactions import interactions_of
 from rightsizer.loading import assemble, doubts_of_api, raced, with_doubts_of_api
 from rightsizer.projecting import NotCovered, at_limit
@@ -164,6 +163,8 @@ def _prices(
     prices = {name: Price(**price) for name, price in stored.items()}
     if file is None:
         return prices
+    from rightsizer.hosts.probe import this_machine  # psutil takes a while: not for other questions
+
     catalog = load_catalog(this_machine().size, file)
     utilisation = target.max_utilisation_ratio if target else 1.0
     for name, before in prices.items():

@@ -7,7 +7,7 @@ import pytest
 from rightsizer.analysis.history import histories
 from rightsizer.samples import DTYPE, Outcome, Samples
 from rightsizer.schedule import Level, Step
-from rightsizer.traffic.base import StepRecord
+from rightsizer.traffic.records import StepRecord
 
 S = 1_000_000_000
 BEGIN_S = 1000.0

@@ -16,11 +16,11 @@ from rightsizer.analysis.steps import (
 )
 from rightsizer.analysis.utilisation import cpu_percent, memory_percent
 from rightsizer.analysis.windows import Window, window_of
-from rightsizer.hosts.base import Usage
+from rightsizer.hosts.records import Usage
 from rightsizer.samples import DTYPE, FAILURES, Outcome, Samples
 from rightsizer.schedule import Level, Step, closed_step
 from rightsizer.spec import LimitSpec
-from rightsizer.traffic.base import StepRecord
+from rightsizer.traffic.records import StepRecord
 from rightsizer.units import NS_PER_MS, NS_PER_S
 
 BASE_S = 5000

@@ -20,7 +20,7 @@ from rightsizer.analysis.trial import (
     judge_trial,
     unloaded_latency_ms,
 )
-from rightsizer.inventory import Placement
+from rightsizer.machines import Placement
 from rightsizer.spec import (
     LimitSpec,
     PhaseSpec,
@@ -31,7 +31,7 @@ from rightsizer.spec import (
     StairsTraffic,
     UsersTraffic,
 )
-from rightsizer.traffic.base import Reach
+from rightsizer.traffic.records import Reach
 
 LIMIT = LimitSpec(latency_ms=250.0)
 NO_LIMIT = LimitSpec()

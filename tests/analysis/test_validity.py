@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rightsizer.analysis.figures import Doubt, Requests, StepFigures
 from rightsizer.analysis.validity import health_doubts, is_void
-from rightsizer.traffic.base import Health
+from rightsizer.traffic.records import Health
 
 
 def codes(doubts) -> list[tuple[str, str]]:

@@ -11,9 +11,9 @@ from rightsizer.analysis.server_facts import (
     throttled_doubts,
 )
 from rightsizer.analysis.windows import Window
-from rightsizer.hosts.base import Usage
+from rightsizer.hosts.records import Usage
 from rightsizer.samples import DTYPE, Outcome
-from rightsizer.traffic.base import Health
+from rightsizer.traffic.records import Health
 
 MS = 1_000_000
 S = 1_000 * MS

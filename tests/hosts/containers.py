@@ -9,7 +9,8 @@ from rightsizer.containers import Container
 from rightsizer.hosts.base import Launch
 from rightsizer.hosts.docker.host import DockerHost
 from rightsizer.hosts.docker.ownership import RUN
-from rightsizer.inventory import HostSpec, Placement
+from rightsizer.inventory import HostSpec
+from rightsizer.machines import Placement
 from rightsizer.spec import ContainerSpec
 
 from tests.hosts.images import address

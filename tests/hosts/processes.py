@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rightsizer.hosts.base import Launch
-from rightsizer.inventory import Placement
+from rightsizer.machines import Placement
 
 SERVER = Path(__file__).parent / "servers" / "ready.py"
 CPUS = tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else (0,)

@@ -16,9 +16,9 @@ from rightsizer.hosts.accelerator_watch import (
     beside,
     neuron_line,
 )
-from rightsizer.hosts.base import Usage
 from rightsizer.hosts.owner import GuardedOwner
-from rightsizer.inventory import Placement
+from rightsizer.hosts.records import Usage
+from rightsizer.machines import Placement
 from rightsizer.units import BYTES_PER_MIB
 
 from tests.hosts.processes import GENERATOR_CPU, SERVER_CPU, eventually, launch_of

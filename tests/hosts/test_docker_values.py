@@ -30,7 +30,8 @@ from rightsizer.hosts.docker.sweep import sweep_host
 from rightsizer.hosts.docker.transfer import content_of
 from rightsizer.hosts.docker.turns import Busy, take_turn
 from rightsizer.hosts.docker.watch import usage_of
-from rightsizer.inventory import HostSpec, Placement
+from rightsizer.inventory import HostSpec
+from rightsizer.machines import Placement
 from rightsizer.spec import ContainerSpec
 from rightsizer.surveying import copy_to_hosts
 

@@ -17,7 +17,8 @@ from rightsizer.accelerators import Accelerator
 from rightsizer.errors import EnvironmentFault, Reason, TrialFailed, TrialInterrupted
 from rightsizer.hosts import process
 from rightsizer.hosts.process import ProcessHost
-from rightsizer.inventory import THIS_MACHINE, Placement
+from rightsizer.inventory import THIS_MACHINE
+from rightsizer.machines import Placement
 
 from tests.hosts.processes import (
     CPUS,

@@ -22,7 +22,7 @@ from rightsizer.candidates import Candidate
 from rightsizer.effects import effects_of
 from rightsizer.errors import Reason, TrialState
 from rightsizer.interactions import interactions_of
-from rightsizer.inventory import Placement
+from rightsizer.machines import Placement
 from rightsizer.recommendation import Price, recommend
 from rightsizer.results import Job
 from rightsizer.spec import TargetSpec

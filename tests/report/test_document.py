@@ -11,7 +11,8 @@ from rightsizer.candidates import Candidate
 from rightsizer.inventory import THIS_MACHINE
 from rightsizer.placing import NotRunnable
 from rightsizer.plan import Plan, PlannedTrial, Refusal
-from rightsizer.report.document import job_document, plain, plan_document, trial_folder
+from rightsizer.report.document import job_document, plain, trial_folder
+from rightsizer.report.plan_document import plan_document
 from rightsizer.schedule import closed_step
 
 from .jobs import (

@@ -12,7 +12,7 @@ from rich.console import Console
 from rightsizer import events
 from rightsizer.report.board import Board, render
 from rightsizer.report.live import progress_display
-from rightsizer.traffic.base import Progress
+from rightsizer.traffic.records import Progress
 
 from .jobs import assert_golden, demo_trials, step
 

@@ -9,7 +9,7 @@ import pytest
 from rightsizer.calibration.claims import claims
 from rightsizer.calibration.judging import judged
 from rightsizer.events import CheckEnded, ChecksStarted, SelftestStarted
-from rightsizer.inventory import Placement
+from rightsizer.machines import Placement
 from rightsizer.report.selftest_text import selftest_line, selftest_text
 from rightsizer.selftesting.outcome import SelfTest
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rightsizer.errors import Reason, TrialFailed, TrialInvalid, TrialStopped
 from rightsizer.hosts.fake import FakeHost
-from rightsizer.inventory import Placement
+from rightsizer.machines import Placement
 from rightsizer.measurement import Endpoints
 from rightsizer.samples import Outcome
 from rightsizer.schedule import Step, closed_step

@@ -8,7 +8,7 @@ from rightsizer.samples import DTYPE
 from rightsizer.schedule import Step, arrivals
 from rightsizer.selftesting.bench import SEED, Driven
 from rightsizer.selftesting.known_checks import _true_latency_ms
-from rightsizer.traffic.base import StepRecord
+from rightsizer.traffic.records import StepRecord
 
 BEGIN_NS = 5_000_000_000
 

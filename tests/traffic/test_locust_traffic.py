@@ -18,8 +18,9 @@ from rightsizer.hosts.owner import GuardedOwner
 from rightsizer.protocols import Body, Request, ResponseCheck
 from rightsizer.samples import Outcome, Samples, read_samples
 from rightsizer.schedule import Level, Step, closed_step
-from rightsizer.traffic.base import Session, StepRecord
+from rightsizer.traffic.base import Session
 from rightsizer.traffic.driver import LocustTraffic
+from rightsizer.traffic.records import StepRecord
 
 from .conftest import Scripted
 

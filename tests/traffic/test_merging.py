@@ -9,7 +9,6 @@ import pytest
 from rightsizer.errors import EnvironmentFault
 from rightsizer.samples import RECORD
 from rightsizer.schedule import closed_step
-from rightsizer.traffic.base import Health
 from rightsizer.traffic.gathering import Gathering
 from rightsizer.traffic.merging import (
     merged_health,
@@ -17,6 +16,7 @@ from rightsizer.traffic.merging import (
     merged_progress,
     merged_record,
 )
+from rightsizer.traffic.records import Health
 
 
 def end(**changed: object) -> dict[str, object]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from rightsizer.analysis.figures import Doubt, Interval, PayloadFigures
-from rightsizer.traffic.base import Reach
+from rightsizer.traffic.records import Reach
 from rightsizer.units import chance, counted, duration, interval, milliseconds, percent, significant
 
 GENERATOR_LIMITED_RATIO = 0.9

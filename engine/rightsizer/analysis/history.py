@@ -14,7 +14,7 @@ import numpy as np
 from rightsizer.analysis.percentiles import nearest_rank
 from rightsizer.analysis.windows import Window, by_step, stretch_of, window_of
 from rightsizer.samples import Outcome, Samples
-from rightsizer.traffic.base import StepRecord
+from rightsizer.traffic.records import StepRecord
 from rightsizer.units import NS_PER_S
 
 SHORTEST_S = 0.5

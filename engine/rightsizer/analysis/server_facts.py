@@ -11,9 +11,9 @@ import numpy as np
 
 from rightsizer.analysis.figures import Basis, Doubt
 from rightsizer.analysis.windows import Window, starts_ns
-from rightsizer.hosts.base import Usage
+from rightsizer.hosts.records import Usage
 from rightsizer.samples import Outcome, Samples
-from rightsizer.traffic.base import Health
+from rightsizer.traffic.records import Health
 from rightsizer.units import NS_PER_S, counted, percent, significant
 
 BEHIND_RATIO = 0.05

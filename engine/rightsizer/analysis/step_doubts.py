@@ -30,9 +30,9 @@ from rightsizer.analysis.steadiness import (
 )
 from rightsizer.analysis.validity import health_doubts
 from rightsizer.analysis.windows import Floats, Stretch, Window, started_in, stretch_of
-from rightsizer.hosts.base import Usage
+from rightsizer.hosts.records import Usage
 from rightsizer.samples import Outcome, Samples
-from rightsizer.traffic.base import StepRecord
+from rightsizer.traffic.records import StepRecord
 from rightsizer.units import NS_PER_MS
 
 

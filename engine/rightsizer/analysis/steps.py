@@ -27,11 +27,11 @@ from rightsizer.analysis.percentiles import PERCENTILES, percentiles
 from rightsizer.analysis.step_doubts import Settled, settled, validity_doubts
 from rightsizer.analysis.utilisation import accelerator_percent, cpu_percent, memory_percent
 from rightsizer.analysis.windows import Floats, Stretch, Window, by_step, joined, window_of
-from rightsizer.hosts.base import Usage
+from rightsizer.hosts.records import Usage
 from rightsizer.samples import FAILURES, Outcome, Samples
 from rightsizer.schedule import group_short
 from rightsizer.spec import LimitSpec
-from rightsizer.traffic.base import StepRecord
+from rightsizer.traffic.records import StepRecord
 
 UNLOADED_VALUES = 400
 MIN_STEP_SAMPLES = 100

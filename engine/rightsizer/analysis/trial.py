@@ -18,9 +18,9 @@ from rightsizer.analysis.figures import (
     TrialFigures,
 )
 from rightsizer.analysis.maximum import open_maximum
-from rightsizer.inventory import Placement
+from rightsizer.machines import Placement
 from rightsizer.spec import LimitSpec, Traffic
-from rightsizer.traffic.base import Reach
+from rightsizer.traffic.records import Reach
 from rightsizer.units import fine_percent, milliseconds, per_min
 
 FLAT_GAIN_RATIO = 0.05

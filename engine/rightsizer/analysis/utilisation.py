@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from rightsizer.analysis.windows import Window
-from rightsizer.hosts.base import Usage
+from rightsizer.hosts.records import Usage
 from rightsizer.units import NS_PER_S
 
 

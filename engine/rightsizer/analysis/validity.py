@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rightsizer.analysis.figures import Doubt, Severity, StepFigures
-from rightsizer.traffic.base import Health
+from rightsizer.traffic.records import Health
 from rightsizer.units import percent, significant
 
 GENERATOR = "give the generator a CPU of its own, or drive fewer requests a second"

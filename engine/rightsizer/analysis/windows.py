@@ -12,7 +12,7 @@ import numpy.typing as npt
 from rightsizer.analysis.figures import Basis
 from rightsizer.samples import FAILURES, Outcome, Samples
 from rightsizer.schedule import Step
-from rightsizer.traffic.base import StepRecord
+from rightsizer.traffic.records import StepRecord
 from rightsizer.units import NS_PER_MS, NS_PER_S
 
 Floats = npt.NDArray[np.float64]

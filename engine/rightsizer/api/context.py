@@ -10,7 +10,7 @@ from typing import Any
 
 from rightsizer.api.settings import Settings
 from rightsizer.hosts.probe import this_machine
-from rightsizer.inventory import Machine
+from rightsizer.machines import Machine
 from rightsizer.registry import Registry
 from rightsizer.store import Store
 

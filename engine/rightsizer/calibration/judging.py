@@ -17,7 +17,7 @@ from rightsizer.calibration.figures import (
     Stall,
     Truth,
 )
-from rightsizer.traffic.base import Health
+from rightsizer.traffic.records import Health
 from rightsizer.units import (
     counted,
     fine_percent,

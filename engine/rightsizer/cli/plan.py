@@ -12,7 +12,7 @@ def plan(
     """Show candidates, trials and expected time; start nothing."""
     from rightsizer.plan import require_runnable
     from rightsizer.preparation import prepare
-    from rightsizer.report.document import plan_document
+    from rightsizer.report.plan_document import plan_document
     from rightsizer.report.plan_text import plan_table
 
     prepared = prepare(job_file)

@@ -16,7 +16,7 @@ from rightsizer.accelerators import (
     parse_neuron_ls,
     parse_nvidia_smi,
 )
-from rightsizer.inventory import Machine
+from rightsizer.machines import Machine
 
 TOOL_S = 20.0
 """What a tool gets: without a persistence daemon the first call loads the driver."""

@@ -16,8 +16,9 @@ from typing import Any
 
 from rightsizer.accelerators import Accelerator
 from rightsizer.hosts.accelerator_probe import tool
-from rightsizer.hosts.base import Launch, Usage
+from rightsizer.hosts.base import Launch
 from rightsizer.hosts.owner import GuardedOwner, SpawnRefused
+from rightsizer.hosts.records import Usage
 from rightsizer.units import BYTES_PER_MIB, NS_PER_S
 
 NAME = "accelerators"

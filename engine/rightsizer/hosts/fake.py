@@ -9,7 +9,8 @@ from functools import cache
 from pathlib import Path
 
 from rightsizer.errors import Reason, TrialEnded, TrialFailed
-from rightsizer.hosts.base import Endpoint, Launch, Usage
+from rightsizer.hosts.base import Endpoint, Launch
+from rightsizer.hosts.records import Usage
 from rightsizer.units import BYTES_PER_GIB, NS_PER_S
 
 BUSY_CPUS = 0.5

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from rightsizer.errors import EnvironmentFault, Reason, TrialInterrupted
-from rightsizer.hosts.base import Usage
+from rightsizer.hosts.records import Usage
 from rightsizer.hosts.tree import descendants
 
 ANSWER_S = 10.0

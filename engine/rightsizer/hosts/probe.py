@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import psutil
 
-from rightsizer.inventory import Machine, MemoryNode, parse_cpus
+from rightsizer.machines import Machine, MemoryNode, parse_cpus
 
 SIBLINGS = "sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
 NODES = "sys/devices/system/node/node[0-9]*"

@@ -12,13 +12,14 @@ from pathlib import Path
 from rightsizer.accelerators import visible
 from rightsizer.errors import Reason, TrialFailed
 from rightsizer.hosts.accelerator_watch import AcceleratorWatch, accelerator_watch
-from rightsizer.hosts.base import Endpoint, Launch, Usage
+from rightsizer.hosts.base import Endpoint, Launch
 from rightsizer.hosts.guardian import SERVER
 from rightsizer.hosts.hooks import hooks
 from rightsizer.hosts.logs import tail
 from rightsizer.hosts.owner import GuardedOwner, SpawnRefused
 from rightsizer.hosts.ports import LOOPBACK, free_port, require_free, require_own
 from rightsizer.hosts.readiness import until_ready
+from rightsizer.hosts.records import Usage
 from rightsizer.hosts.tree import descendants
 from rightsizer.inventory import HostSpec
 from rightsizer.placeholders import fill, names_in

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from rightsizer.hosts.base import Calibration
+from rightsizer.hosts.records import Calibration
 
 LONGEST_S = 5.0
 SHARE = 1 / 12

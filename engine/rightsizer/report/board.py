@@ -21,7 +21,7 @@ from rightsizer.events import (
     TrialStarted,
 )
 from rightsizer.report.layout import one_line
-from rightsizer.traffic.base import Progress
+from rightsizer.traffic.records import Progress
 from rightsizer.units import counted, duration, fine_percent, milliseconds, significant
 
 BAR_WIDTH = 24

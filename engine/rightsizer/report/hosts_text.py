@@ -7,7 +7,7 @@ from typing import Any
 
 from rightsizer.accelerators import UNTRIED, described
 from rightsizer.addresses import is_far
-from rightsizer.inventory import format_cpus
+from rightsizer.machines import format_cpus
 from rightsizer.offers import Fit, HostOffer
 from rightsizer.report.document import plain
 from rightsizer.report.entries import Entry, Section, section_text

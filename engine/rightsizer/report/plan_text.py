@@ -8,7 +8,7 @@ from rightsizer.accelerators import UNTRIED, described
 from rightsizer.candidates import Candidate
 from rightsizer.catalog import InstanceType
 from rightsizer.defaults import Choice
-from rightsizer.inventory import format_cpus
+from rightsizer.machines import format_cpus
 from rightsizer.plan import USUAL_FINALISTS, Plan, PlannedTrial
 from rightsizer.report.cells import Columns, Lines, fold_one, table_text, width_of
 from rightsizer.report.choice_text import choice_sections

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rightsizer import events
 from rightsizer.calibration.judging import Check
-from rightsizer.inventory import format_cpus
+from rightsizer.machines import format_cpus
 from rightsizer.report.cells import Columns, fold_one, table_text, width_of
 from rightsizer.report.entries import Entry, Section, section_text
 from rightsizer.report.layout import aligned, filled, one_line

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from rightsizer.errors import EnvironmentFault, Reason, StoreError, TrialInvalid, TrialStopped
 from rightsizer.hosts.base import Launch, Server
-from rightsizer.inventory import Placement
+from rightsizer.machines import Placement
 from rightsizer.measure_spec import Options
 from rightsizer.measured import Measured
 from rightsizer.measurement import Endpoints, measure
@@ -22,7 +22,8 @@ from rightsizer.protocols import Body, Request, ResponseCheck
 from rightsizer.samples import Outcome, Samples, read_samples
 from rightsizer.schedule import Step
 from rightsizer.stop_switch import StopSwitch
-from rightsizer.traffic.base import Health, Session, StepRecord
+from rightsizer.traffic.base import Session
+from rightsizer.traffic.records import Health, StepRecord
 from rightsizer.units import NS_PER_MS, NS_PER_S
 
 NULL_SERVER = "rightsizer.instrument.null_server"

@@ -8,7 +8,7 @@ from typing import Any
 from rightsizer.calibration.claims import Claim
 from rightsizer.calibration.judging import Check, Judgement
 from rightsizer.errors import ExitCode
-from rightsizer.inventory import Placement
+from rightsizer.machines import Placement
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from rightsizer.hosts.affinity import kept_to
 from rightsizer.hosts.lease import lease, leased_cpus
 from rightsizer.hosts.probe import this_machine
 from rightsizer.hosts.process import ProcessHost
-from rightsizer.inventory import THIS_MACHINE, Machine, Placement
+from rightsizer.inventory import THIS_MACHINE
+from rightsizer.machines import Machine, Placement
 from rightsizer.measurement import Endpoints
 from rightsizer.placing import NotRunnable, place
 from rightsizer.selftesting import known_checks, null_checks

@@ -16,10 +16,10 @@ from rightsizer.errors import EnvironmentFault, Reason, TrialFailed, UsageError
 from rightsizer.hosts.base import Endpoint, Owner
 from rightsizer.hosts.control import ProbeError, ProbeReply, send_probe
 from rightsizer.protocols import Body, Request, error_text
-from rightsizer.traffic.base import Reach
 from rightsizer.traffic.gathering import Gathering
 from rightsizer.traffic.link import Link
 from rightsizer.traffic.reach import reach_of
+from rightsizer.traffic.records import Reach
 from rightsizer.traffic.session import QUIT_S, LocustSession
 from rightsizer.units import counted
 

@@ -17,8 +17,8 @@ from rightsizer.payloads import payload_sequence
 from rightsizer.protocols import Request
 from rightsizer.samples import Outcome
 from rightsizer.schedule import Step, arrivals
-from rightsizer.traffic.base import Progress, Reach, StepRecord
 from rightsizer.traffic.recorder import Recorder
+from rightsizer.traffic.records import Progress, Reach, StepRecord
 from rightsizer.units import NS_PER_S
 
 

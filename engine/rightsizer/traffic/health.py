@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rightsizer.traffic.base import Health
+from rightsizer.traffic.records import Health
 from rightsizer.units import NS_PER_S
 
 GRID_NS = 10_000_000

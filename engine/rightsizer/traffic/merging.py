@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from rightsizer.schedule import Step
-from rightsizer.traffic.base import Health, Progress, StepRecord
+from rightsizer.traffic.records import Health, Progress, StepRecord
 
 Report = dict[str, Any]
 _ADDED = ("connections", "reopened", "lost_workers")

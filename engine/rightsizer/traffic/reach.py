@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from rightsizer.hosts.base import Endpoint
 from rightsizer.protocols import Request
-from rightsizer.traffic.base import Reach
 from rightsizer.traffic.outgoing import Target, build
+from rightsizer.traffic.records import Reach
 
 CONNECTS = 5
 ACKNOWLEDGED_POLL_S = 0.0002

@@ -12,10 +12,10 @@ from typing import Any
 from rightsizer.errors import Reason, TrialInvalid
 from rightsizer.schedule import Step
 from rightsizer.traffic import wire
-from rightsizer.traffic.base import Progress, StepRecord
 from rightsizer.traffic.gathering import Gathering
 from rightsizer.traffic.link import Link, LinkLost
 from rightsizer.traffic.merging import merged_progress, merged_record
+from rightsizer.traffic.records import Progress, StepRecord
 
 READY_S = 60.0
 QUIT_S = 5.0

@@ -26,8 +26,9 @@ from rightsizer.api.settings import EndpointSpec
 from rightsizer.api.tags import checked_tags
 from rightsizer.catalog import Catalog, load_catalog
 from rightsizer.errors import InputError, ProblemsError
-from rightsizer.inventory import THIS_MACHINE, HostSpec, Machine, load_hosts
+from rightsizer.inventory import THIS_MACHINE, HostSpec, load_hosts
 from rightsizer.job_heads import heads_named
+from rightsizer.machines import Machine
 from rightsizer.placing import NotRunnable, part_of
 from rightsizer.preparation import can_start
 from rightsizer.spec import JobSpec

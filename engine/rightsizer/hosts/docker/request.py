@@ -8,7 +8,7 @@ from typing import Any
 
 from rightsizer.accelerators import Accelerator, cores
 from rightsizer.containers import MODEL_DIR, Container
-from rightsizer.inventory import Placement, format_cpus
+from rightsizer.machines import Placement, format_cpus
 from rightsizer.units import BYTES_PER_MIB
 
 PIDS, PIDS_PER_VCPU = 1024, 256

@@ -10,7 +10,7 @@ from typing import Any
 from rightsizer.addresses import host_name, is_far
 from rightsizer.errors import Reason, TrialFailed, TrialInterrupted
 from rightsizer.hosts.accelerator_watch import AcceleratorWatch
-from rightsizer.hosts.base import Endpoint, Launch, Usage
+from rightsizer.hosts.base import Endpoint, Launch
 from rightsizer.hosts.docker.endings import KILLED, ending_of
 from rightsizer.hosts.docker.engine import Engine, EngineGone, Missing, Refused
 from rightsizer.hosts.docker.watch import Watch
@@ -18,6 +18,7 @@ from rightsizer.hosts.logs import BoundedLog, Redactor
 from rightsizer.hosts.owner import GuardedOwner
 from rightsizer.hosts.ports import LOOPBACK
 from rightsizer.hosts.readiness import until_ready
+from rightsizer.hosts.records import Usage
 
 POLL_S = 0.1
 LATE_NEWS_S = 0.5

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rightsizer.hosts.base import Usage
 from rightsizer.hosts.docker.engine import Engine, Stream
+from rightsizer.hosts.records import Usage
 from rightsizer.units import NS_PER_S
 
 END_S = 2.0

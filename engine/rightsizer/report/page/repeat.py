@@ -8,10 +8,10 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from rightsizer.protocols import HIDDEN, says_secret
 from rightsizer.report.layout import label, one_line
 from rightsizer.report.page.content import Table
 from rightsizer.results import Job
+from rightsizer.secrecy import HIDDEN, says_secret
 from rightsizer.trials import TrialRecord
 from rightsizer.units import ABSENT, duration
 
