@@ -1,8 +1,9 @@
 """What is believed of candidates' maxima after some trials: draws from a posterior. Pure.
 
-Each candidate has a true log maximum. A scout sees it with its own interval's error; a block of
-finals, which share arrivals and payloads, sees all its candidates moved by one shared error and
-each by one of its own, which holds what a fresh server start brings. Log costs come from a normal
+Each candidate has a true log maximum. A block of finals, which share arrivals and payloads, sees
+all its candidates moved by one shared error and each by one of its own, which holds what a fresh
+server start brings. Scouts see it with the error of their intervals, and they share arrivals and
+payloads too, as far as their searches go the same way. Log costs come from a normal
 law of unknown centre and width (a hierarchical prior: Gelman and others, Bayesian Data Analysis,
 3rd ed., ch. 5), so that the best of many noisy figures is drawn back to where it belongs. The error
 of a start and the width are integrated over grids; given them everything is normal.
@@ -26,16 +27,20 @@ SPREADS = np.exp(np.linspace(math.log(0.005), math.log(0.2), 9))
 
 
 @dataclass(frozen=True)
-class SpreadPrior:
-    """A scaled inverse chi-squared prior of that sd, of so many observations' weight."""
+class Assumptions:
+    """What is held for likely before any trial."""
 
-    sd: float
+    spread: float
+    """That sd: the scale of a scaled inverse chi-squared prior,"""
     weight: float
+    """and how many observations it counts for."""
+    shared_ratio: float
+    """How much of the variance of scouts' intervals is one error of all of them."""
 
 
-CAUTIOUS = SpreadPrior(0.035, 3.0)
-"""To decide by: a few starts that agree by chance do not end a race."""
-EVEN = SpreadPrior(0.03, 1.0)
+CAUTIOUS = Assumptions(spread=0.035, weight=3.0, shared_ratio=0.0)
+"""To decide by: a few starts that agree by chance do not end a race, nor do scouts alone."""
+EVEN = Assumptions(spread=0.03, weight=1.0, shared_ratio=0.95)
 """To tell probabilities by, which are to come true as often as they say."""
 
 WIDTHS = np.exp(np.linspace(math.log(0.01), 0.0, 7))
@@ -55,6 +60,8 @@ class Scout:
     candidate: int
     log_maximum: float
     sd: float
+    is_alone: bool = False
+    """Whether its error has nothing to do with those of other scouts."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,7 @@ def beliefs(
     scouts: Sequence[Scout],
     blocks: Sequence[Mapping[int, float]],
     log_prices: Floats,
-    spread_prior: SpreadPrior = CAUTIOUS,
+    assumed: Assumptions = CAUTIOUS,
 ) -> Beliefs:
     """The posterior after scouts and blocks of finals; the same inputs give the same draws.
 
@@ -80,14 +87,13 @@ def beliefs(
         scouts: any number.
         blocks: log maximum by candidate, for each block.
         log_prices: shape (candidates,); zeros rank by throughput.
-        spread_prior: of the sd of one final's own error.
+        assumed: before any of them.
     """
     log_weights, means, factors = [], [], []
     for spread in SPREADS:
-        precision, pull, evidence = _likelihood(candidates, scouts, blocks, float(spread))
-        evidence -= spread_prior.weight * (
-            math.log(spread) + 0.5 * (spread_prior.sd / float(spread)) ** 2
-        )
+        groups = _groups(scouts, blocks, float(spread), assumed.shared_ratio)
+        precision, pull, evidence = _likelihood(candidates, groups)
+        evidence -= assumed.weight * (math.log(spread) + 0.5 * (assumed.spread / spread) ** 2)
         for width in WIDTHS:
             prior = _prior(candidates, float(width))
             factor = np.linalg.cholesky(precision + prior)
@@ -114,32 +120,60 @@ def beliefs(
     return Beliefs(np.concatenate(drawn), float(by_spread @ SPREADS))
 
 
-def _likelihood(
-    candidates: int,
+@dataclass(frozen=True)
+class _Group:
+    """Trials that share an error, at most one of each candidate. Arrays are of shape (trials,)."""
+
+    at: npt.NDArray[np.int64]
+    """Candidates."""
+    seen: Floats
+    """Log maxima."""
+    own_variance: Floats
+    shared_sd: Floats
+    """How far the shared error, of unit variance, moves each."""
+
+
+def _groups(
     scouts: Sequence[Scout],
     blocks: Sequence[Mapping[int, float]],
     spread: float,
-) -> tuple[Floats, Floats, float]:
+    shared_ratio: float,
+) -> list[_Group]:
+    ratio = np.array([0.0 if scout.is_alone else shared_ratio for scout in scouts])
+    sd = np.array([scout.sd for scout in scouts])
+    scouted = _Group(
+        np.array([scout.candidate for scout in scouts], dtype=np.int64),
+        np.array([scout.log_maximum for scout in scouts]),
+        (1 - ratio) * sd**2 + spread**2,
+        np.sqrt(ratio) * sd,
+    )
+    finals = [
+        _Group(
+            np.fromiter(block, dtype=np.int64),
+            np.array(list(block.values())),
+            np.full(len(block), spread**2),
+            np.full(len(block), SHARED_SD),
+        )
+        for block in blocks
+    ]
+    return [scouted, *finals]
+
+
+def _likelihood(candidates: int, groups: Sequence[_Group]) -> tuple[Floats, Floats, float]:
     """(precision, precision-weighted observations, log density of what does not hang on them)."""
     precision = np.zeros((candidates, candidates))
     pull = np.zeros(candidates)
     evidence = 0.0
-    for scout in scouts:
-        variance = scout.sd**2 + spread**2
-        precision[scout.candidate, scout.candidate] += 1 / variance
-        pull[scout.candidate] += scout.log_maximum / variance
-        evidence -= 0.5 * (math.log(variance) + scout.log_maximum**2 / variance)
-    for block in blocks:
-        at = np.fromiter(block, dtype=np.int64)
-        seen = np.array(list(block.values()))
-        n = len(at)
-        # The inverse of spread^2 I + shared^2 11' (Sherman and Morrison).
-        common = spread**2 + n * SHARED_SD**2
-        inverse = np.eye(n) / spread**2 - SHARED_SD**2 / (spread**2 * common)
-        precision[np.ix_(at, at)] += inverse
-        pull[at] += inverse @ seen
+    for group in groups:
+        # The inverse of diag(own) + shared shared' (Sherman and Morrison), and its determinant.
+        own = 1 / group.own_variance
+        common = 1 + float(own @ group.shared_sd**2)
+        moved = own * group.shared_sd
+        inverse = np.diag(own) - np.outer(moved, moved) / common
+        precision[np.ix_(group.at, group.at)] += inverse
+        pull[group.at] += inverse @ group.seen
         evidence -= 0.5 * (
-            (n - 1) * math.log(spread**2) + math.log(common) + float(seen @ inverse @ seen)
+            math.log(common) - float(np.log(own).sum()) + float(group.seen @ inverse @ group.seen)
         )
     return precision, pull, evidence
 

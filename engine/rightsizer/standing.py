@@ -23,7 +23,7 @@ from rightsizer.analysis.percentiles import PERCENTILES
 from rightsizer.analysis.queue_model import LatencyCurve, latency_curve
 from rightsizer.analysis.repeats import Start, figures_of_starts
 from rightsizer.errors import TrialState
-from rightsizer.posterior import CAUTIOUS, EVEN, Beliefs, Floats, Scout, SpreadPrior, beliefs
+from rightsizer.posterior import CAUTIOUS, EVEN, Assumptions, Beliefs, Floats, Scout, beliefs
 from rightsizer.spec import LimitSpec, TargetSpec
 from rightsizer.trials import TrialRecord
 from rightsizer.units import per_s
@@ -280,26 +280,24 @@ def _lowest_price(scout: TrialRecord, per_hour_usd: Callable[[str], float | None
     return min((price for price in prices if price), default=None)
 
 
-def _believed(
-    entrants: Sequence[Entrant], log_prices: Floats, spread_prior: SpreadPrior
-) -> Beliefs:
+def _believed(entrants: Sequence[Entrant], log_prices: Floats, assumed: Assumptions) -> Beliefs:
     scouts = [_scouted(number, entrant.scout) for number, entrant in enumerate(entrants)]
     blocks: dict[int, dict[int, float]] = {}
     for number, entrant in enumerate(entrants):
         for block, value in entrant.log_maxima.items():
             blocks.setdefault(block, {})[number] = value
-    return beliefs(len(entrants), scouts, list(blocks.values()), log_prices, spread_prior)
+    return beliefs(len(entrants), scouts, list(blocks.values()), log_prices, assumed)
 
 
 def _scouted(number: int, scout: TrialRecord) -> Scout:
     assert scout.figures is not None
     maximum, ci = scout.figures.max_invocations_per_min, scout.figures.max_invocations_per_min_ci
     assert maximum
-    sd = UNKNOWN_SD
     blocked = any(doubt.severity == "blocks" for doubt in scout.figures.doubts)
-    if ci is not None and ci[0] and ci[1] and not blocked:
-        sd = max(LEAST_SD, math.log(ci[1] / ci[0]) / (2 * Z95))
-    return Scout(number, math.log(per_s(maximum)), sd)
+    log = math.log(per_s(maximum))
+    if ci is None or not ci[0] or not ci[1] or blocked:
+        return Scout(number, log, UNKNOWN_SD, is_alone=True)
+    return Scout(number, log, max(LEAST_SD, math.log(ci[1] / ci[0]) / (2 * Z95)))
 
 
 def _tied(costs: Floats, best: int, finals: Sequence[int]) -> list[int]:
