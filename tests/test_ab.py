@@ -145,6 +145,21 @@ def test_traffic_that_finds_no_maximum_cannot_be_paired(tmp_path: Path):
         ab(*files, store=tmp_path / "store", outside=outside())
 
 
+def test_a_side_whose_throughput_was_still_growing_is_said(tmp_path: Path):
+    saturate = "{type: saturate, budget_s: 10}"
+    files = [job_file(tmp_path, name, '"20"', traffic=saturate) for name in "ab"]
+    for file in files:
+        file.write_text(file.read_text().replace("limit: {percentile: P95, latency_ms: 120}", ""))
+
+    def served(environment) -> FakeServer:
+        return FakeServer(service_ms=[20.0], servers=64)
+
+    found = ab(*files, store=tmp_path / "store", outside=fake_outside(behaviour=served))
+    [pair] = found.pairs
+    assert found.verdict == "inconclusive"
+    assert pair.comparison.why.startswith("A has no more than a lower bound")
+
+
 def test_a_side_that_does_not_start_is_said_and_exits_as_no_measurement(tmp_path: Path):
     def outcome(launch):
         if launch.environment["SPEED"] == "30":

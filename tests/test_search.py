@@ -68,7 +68,7 @@ def users_asked(policy, rates) -> list[int]:
     ],
 )
 def test_a_plateau_is_two_steps_in_a_row_without_a_gain(rates, flat):
-    assert plateau(rates) is flat
+    assert plateau(rates, gain_ratio=0.05) is flat
 
 
 def test_planned_steps_come_in_order_and_end():
@@ -113,10 +113,15 @@ def test_saturation_doubles_users_until_throughput_is_flat():
 
 
 def test_saturation_keeps_within_its_budget():
-    policy = Saturate(30.0)
-    assert users_asked(policy, [10, 20, 40, 80]) == [1, 2, 4]
-    steps = Saturate(8.0)
-    assert steps.ask().duration_s == 4.0
+    policy = Saturate(50.0)
+    assert users_asked(policy, [10, 20, 40, 80, 160, 320]) == [1, 2, 4, 8, 16]
+
+
+def test_a_small_budget_is_shared_by_as_many_levels_as_show_a_plateau():
+    assert Saturate(8.0).ask().duration_s == 2.0
+    policy = Saturate(8.0)
+    assert users_asked(policy, [10, 20, 40, 80, 160]) == [1, 2, 4, 8]
+    assert plateau([10, 20, 21.5, 20.2], gain_ratio=0.1)
 
 
 def test_saturation_ends_where_enough_is_reached():

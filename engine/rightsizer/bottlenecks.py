@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rightsizer.analysis.figures import StepFigures, TrialFigures
-from rightsizer.analysis.trial import is_flat
+from rightsizer.analysis.maximum import is_flat
 from rightsizer.analysis.validity import OF_GENERATOR
 from rightsizer.units import milliseconds, percent
 
@@ -105,9 +105,9 @@ def saturation_of(steps: Sequence[StepFigures]) -> StepFigures | None:
     levels: dict[int, StepFigures] = {}
     for step in sorted(closed, key=lambda step: step.achieved_per_s):
         levels[step.users or 0] = step
-    ascending = [levels[users] for users in sorted(levels)]
-    if not is_flat([step.achieved_per_s for step in ascending]):
+    if not is_flat({users: step.achieved_per_s for users, step in levels.items()}):
         return None
+    ascending = [levels[users] for users in sorted(levels)]
     doubted = {doubt.code for step in ascending[-2:] for doubt in step.doubts}
     if doubted & (OF_GENERATOR - {"schedule-slip", "event-loop-lag"} | {"generator-busy"}):
         return None

@@ -182,6 +182,8 @@ def _why_none(records: Sequence[TrialRecord], pair: Pair) -> str:
         figures, last = scouts[-1].figures, scouts[-1]
         if last.reason is not None:
             said.append(f"{name}: {last.reason.value}")
+        elif figures is not None and figures.max_kind == "at_least":
+            said.append(f"{name} has no more than a lower bound; give traffic.budget_s more")
         elif figures is None or figures.max_kind not in ("estimate", "bracket"):
             said.append(f"{name}: {figures.limit_detail if figures else last.state.value}")
     return "; ".join(said) or "one of them fails when it is started again"

@@ -14,7 +14,7 @@ from statistics import median
 
 from rightsizer.analysis import doubts
 from rightsizer.analysis.figures import Basis, Interval, StepFigures, TrialFigures
-from rightsizer.analysis.trial import is_flat
+from rightsizer.analysis.maximum import is_flat
 from rightsizer.spec import LimitSpec
 from rightsizer.units import milliseconds, per_min, per_s
 
@@ -93,7 +93,7 @@ def _closed(
     }
     limit_ms = limit.latency_ms or 0.0
     within = [step for step, _ in levels if latencies[step.users] <= limit_ms]
-    flat = is_flat([step.achieved_per_s for step, _ in levels])
+    flat = is_flat({step.users or 0: step.achieved_per_s for step, _ in levels})
     if not within or (len(within) == len(levels) and not flat):
         low, high = math.log(min(latencies.values())), math.log(max(latencies.values()))
         return _outside(low, high, "closed", limit)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from rightsizer.analysis.excess import Floats
 from rightsizer.analysis.figures import StepFigures
-from rightsizer.analysis.trial import FLAT_GAIN_RATIO
+from rightsizer.analysis.maximum import DOUBLED_GAIN_RATIO, FLAT_GAIN_RATIO
 from rightsizer.analysis.validity import is_void
 from rightsizer.schedule import Step, closed_step
 from rightsizer.search_maximum import MOST_REPEATS, MaximumSearch
@@ -17,6 +17,8 @@ from rightsizer.units import per_min
 SATURATE_STEP_S = 10.0
 FLAT_STEPS = 2
 """So many steps in a row without a gain make a plateau; one alone may be noise."""
+FEWEST_LEVELS = FLAT_STEPS + 2
+"""What the smallest budget is shared by: fewer levels could show no plateau."""
 
 
 class StepPolicy(Protocol):
@@ -51,12 +53,12 @@ def policy_for(
     return PlannedSteps(steps, stop)
 
 
-def plateau(rates: Sequence[float]) -> bool:
-    """Whether the last steps all failed to gain on the best before them."""
+def plateau(rates: Sequence[float], gain_ratio: float) -> bool:
+    """Whether the last steps all failed to gain so much on the best before them."""
     if len(rates) <= FLAT_STEPS:
         return False
     best = max(rates[:-FLAT_STEPS])
-    return all(rate < best * (1 + FLAT_GAIN_RATIO) for rate in rates[-FLAT_STEPS:])
+    return all(rate < best * (1 + gain_ratio) for rate in rates[-FLAT_STEPS:])
 
 
 class PlannedSteps:
@@ -94,7 +96,7 @@ class PlannedSteps:
             return
         enough = self._stop.max_invocations_per_min
         reached = enough is not None and per_min(figures.achieved_per_s) >= enough
-        flat = self._stop.flat_invocations == "stop" and plateau(self._rates)
+        flat = self._stop.flat_invocations == "stop" and plateau(self._rates, FLAT_GAIN_RATIO)
         self.stopped_early = reached or flat
 
 
@@ -108,7 +110,7 @@ class Saturate:
         self.stopped_early = False
         self._enough_per_min = stop.max_invocations_per_min if stop else None
         self._left_s = budget_s
-        self._step_s = min(SATURATE_STEP_S, budget_s / 2)
+        self._step_s = min(SATURATE_STEP_S, budget_s / FEWEST_LEVELS)
         self._users = 1
         self._count = self._repeats = 0
         self._rates: list[float] = []
@@ -121,7 +123,7 @@ class Saturate:
 
     def ask(self) -> Step | None:
         """Twice the users, while there is budget and something to gain."""
-        enough = plateau(self._rates) or not self._answered
+        enough = plateau(self._rates, DOUBLED_GAIN_RATIO) or not self._answered
         if enough or self.stopped_early or self._left_s < self._step_s - 1e-9:
             return None
         self._left_s -= self._step_s

@@ -119,12 +119,12 @@ class MaximumSearch:
             length_s = max(ONE_USER_LEAST_S, ONE_USER_SHARE * self._budget_s)
             return self._closed(1, min(length_s, self._budget_s / 4))
         last = self._steps[-1]
-        rates = [step.achieved_per_s for step in self._steps]
         users = 2 * (last.users or 1)
-        if is_flat(rates) or users > MOST_USERS or last.verdict == "invalid":
+        levels = {step.users or 0: step.achieved_per_s for step in self._steps}
+        if is_flat(levels) or users > MOST_USERS or last.verdict == "invalid":
             self._open_s = self._left_s
             return None
-        length_s = min(LEVEL_COMPLETIONS / max(rates), LEVEL_SHARE * self._budget_s)
+        length_s = min(LEVEL_COMPLETIONS / max(levels.values()), LEVEL_SHARE * self._budget_s)
         return self._closed(users, max(length_s, LEVEL_LEAST_S))
 
     def _closed(self, users: int, length_s: float) -> Step:

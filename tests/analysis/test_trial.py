@@ -13,10 +13,10 @@ from rightsizer.analysis.figures import (
     StepFigures,
     TrialFigures,
 )
+from rightsizer.analysis.maximum import is_flat
 from rightsizer.analysis.trial import (
     Setting,
     basis_of,
-    is_flat,
     judge_trial,
     unloaded_latency_ms,
 )
@@ -153,8 +153,11 @@ def test_without_a_latency_limit_the_maximum_is_the_saturated_throughput():
         # one level alone shows no growth and no end of it
         ([step(1, 8.0)], {}, "at_least"),
         # the last level held, and throughput had gone flat: 5% more is growth, less is not
-        ([step(1, 8.0), step(2, 8.39)], {}, "estimate"),
-        ([step(1, 8.0), step(2, 8.41)], {}, "at_least"),
+        ([step(5, 8.0), step(6, 8.39)], {}, "estimate"),
+        ([step(5, 8.0), step(6, 8.41)], {}, "at_least"),
+        # of twice the users 10 %: where there is room they bring twice as much
+        ([step(1, 8.0), step(2, 8.79)], {}, "estimate"),
+        ([step(1, 8.0), step(2, 8.81)], {}, "at_least"),
         # flat against the best level before, not against the last
         ([step(1, 8.0), step(2, 10.0), step(3, 9.0), step(4, 10.2)], {}, "estimate"),
         # the levels count by their users, in whatever order they came
@@ -262,7 +265,13 @@ def test_an_invalid_step_is_never_the_maximum_nor_on_the_curve():
     ],
 )
 def test_throughput_is_flat_when_the_last_level_gained_under_5_percent(rates, flat):
-    assert is_flat(rates) is flat
+    assert is_flat(dict(enumerate(rates, start=5))) is flat
+
+
+def test_twice_the_users_are_to_bring_10_percent_at_the_least():
+    assert is_flat({4: 10.0, 8: 10.9})
+    assert not is_flat({4: 10.0, 8: 11.1})
+    assert not is_flat({4: 10.0, 7: 10.9})
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ Both see the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rightsizer.analysis import doubts
@@ -19,8 +19,10 @@ from rightsizer.analysis.queue_model import Prediction, plain_prediction, predic
 from rightsizer.analysis.validity import is_beyond_generator, is_void
 from rightsizer.spec import LimitSpec
 
-PLATEAU_GAIN_RATIO = 0.1
-"""Twice the users bringing less than this have found the capacity."""
+FLAT_GAIN_RATIO = 0.05
+"""Throughput is flat when more users bring less than this above the best before."""
+DOUBLED_GAIN_RATIO = 0.1
+"""The same of twice the users, which would bring twice as much where there is room."""
 UNPREDICTED_BUSY_RATIO = 0.3
 """Where to begin when a queue would be over the limit at once."""
 FLOOR_DEVIATES = 3.0
@@ -66,7 +68,9 @@ def learn(steps: Sequence[StepFigures], limit: LimitSpec) -> Knowledge | None:
         predicted = plain_prediction(UNPREDICTED_BUSY_RATIO * capacity)
     points = [point for step in steps if (point := point_of(step, limit)) is not None]
     boundary = fit_boundary(points, p, capacity, predicted) if points else None
-    flat = closed[-1].verdict != "invalid" and is_flat([s.achieved_per_s for s in closed])
+    flat = closed[-1].verdict != "invalid" and is_flat(
+        {s.users or 0: s.achieved_per_s for s in closed}
+    )
     return Knowledge(capacity, flat, predicted, boundary)
 
 
@@ -103,9 +107,13 @@ def is_below_floor(step: StepFigures, limit: LimitSpec) -> bool:
     return over - allowed > FLOOR_DEVIATES * sd
 
 
-def is_flat(rates: Sequence[float]) -> bool:
-    """Whether the last doubling of the users gained next to nothing on the best before it."""
-    return len(rates) > 1 and rates[-1] < (1 + PLATEAU_GAIN_RATIO) * max(rates[:-1])
+def is_flat(levels: Mapping[int, float]) -> bool:
+    """Whether the most users gained next to nothing on the best of fewer: throughput by users."""
+    if len(levels) < 2:
+        return False
+    *fewer, most = sorted(levels)
+    gain_ratio = DOUBLED_GAIN_RATIO if most >= 2 * fewer[-1] else FLAT_GAIN_RATIO
+    return levels[most] < (1 + gain_ratio) * max(levels[users] for users in fewer)
 
 
 def point_of(step: StepFigures, limit: LimitSpec) -> Point | None:

@@ -17,14 +17,11 @@ from rightsizer.analysis.figures import (
     StepFigures,
     TrialFigures,
 )
-from rightsizer.analysis.maximum import open_maximum
+from rightsizer.analysis.maximum import is_flat, open_maximum
 from rightsizer.machines import Placement
 from rightsizer.spec import LimitSpec, Traffic
 from rightsizer.traffic.records import Reach
 from rightsizer.units import fine_percent, milliseconds, per_min
-
-FLAT_GAIN_RATIO = 0.05
-"""Throughput is flat when more users bring less than this above the best before."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +50,6 @@ def basis_of(traffic: Traffic, limit: LimitSpec) -> Basis:
     is for the saturated throughput."""
     searches = traffic.type == "search" and limit.latency_ms is not None
     return "open" if searches or traffic.type == "rate" else "closed"
-
-
-def is_flat(rates: Sequence[float]) -> bool:
-    """Whether the last of ascending load levels gained under 5% on the best before it."""
-    if len(rates) < 2:
-        return False
-    return rates[-1] < (1 + FLAT_GAIN_RATIO) * max(rates[:-1])
 
 
 def judge_trial(
@@ -138,17 +128,17 @@ def _kind(steps: Sequence[StepFigures], best: StepFigures, setting: Setting) -> 
         return "estimate"
     if setting.stopped_early or setting.cut_short:
         return "at_least"
-    return "estimate" if is_flat(_rates_by_level(steps)) else "at_least"
+    return "estimate" if is_flat(_levels(steps)) else "at_least"
 
 
-def _rates_by_level(steps: Sequence[StepFigures]) -> list[float]:
-    """The best throughput at each number of users, fewest users first."""
+def _levels(steps: Sequence[StepFigures]) -> dict[int, float]:
+    """The best throughput at each number of users."""
     levels: dict[int, float] = {}
     for step in steps:
         if step.verdict != "invalid":
             users = step.users or 0
             levels[users] = max(step.achieved_per_s, levels.get(users, 0.0))
-    return [levels[users] for users in sorted(levels)]
+    return levels
 
 
 def _per_min_interval(maximum: Maximum) -> Interval | None:
