@@ -163,9 +163,11 @@ def p_best(number: int) -> Row:
     fleet = Fleet(four_payloads, service, STARTS_SD[number // 3 % 3])
     race = VirtualRace(fleet, number, BUDGET_S, most=40)
     race.run()
-    standing = _standing(race)
+    standing = _standing_if_any(race)
     best = min(service, key=fleet.true_log_cost)
-    return {"p": [[p, name == best] for name, p in standing.p_best.items()]}
+    # A race that told no maximum of any claims nothing.
+    told = {} if standing is None else standing.p_best
+    return {"p": [[p, name == best] for name, p in told.items()]}
 
 
 def equal(number: int) -> Row:
@@ -174,7 +176,7 @@ def equal(number: int) -> Row:
     fleet = Fleet(law, {"a": BEST_SERVICE_S, "b": BEST_SERVICE_S}, 0.03)
     race = VirtualRace(fleet, number, BUDGET_S, most=100)
     race.run()
-    standing = standing_of(list(race.records.values()), lambda name: 1.0, fleet.limit, None)
+    standing = _standing_if_any(race)
     # A budget that tells no maximum of either claims nothing.
     return {"different": standing is not None and not standing.tied}
 
@@ -206,9 +208,13 @@ def _log_ratio(law: Law, own_draws: bool, number: int, shared: bool) -> float:
 
 
 def _standing(race: VirtualRace) -> Standing:
-    found = standing_of(list(race.records.values()), lambda name: 1.0, race.fleet.limit, None)
+    found = _standing_if_any(race)
     assert found is not None
     return found
+
+
+def _standing_if_any(race: VirtualRace) -> Standing | None:
+    return standing_of(list(race.records.values()), lambda name: 1.0, race.fleet.limit, None)
 
 
 # -- summaries ---------------------------------------------------------------------------------

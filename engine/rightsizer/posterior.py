@@ -40,7 +40,7 @@ class Assumptions:
 
 CAUTIOUS = Assumptions(spread=0.035, weight=3.0, shared_ratio=0.0)
 """To decide by: a few starts that agree by chance do not end a race, nor do scouts alone."""
-EVEN = Assumptions(spread=0.03, weight=1.0, shared_ratio=0.95)
+EVEN = Assumptions(spread=0.02, weight=0.5, shared_ratio=0.95)
 """To tell probabilities by, which are to come true as often as they say."""
 
 WIDTHS = np.exp(np.linspace(math.log(0.01), 0.0, 7))
