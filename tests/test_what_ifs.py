@@ -38,6 +38,19 @@ def test_headroom_and_spares_are_added_to_the_jobs_own_target(stairs):
     assert [row.fleet.instance_count for row in answer.recommendations] == [6, 9]
 
 
+def test_other_headroom_changes_what_a_machine_of_ones_own_draws(tmp_path):
+    job = write_job(tmp_path)
+    (tmp_path / "prices.csv").write_text(
+        "instance_type,purchase_usd,lifetime_years,idle_watts,loaded_watts,usd_per_kwh\n"
+        "local.1cpu,2000,4,100,300,0.2\n"
+    )
+    own = run(job, outside=fake_outside())
+    half = what_if(own.id, max_utilisation_ratio=0.5).best
+    again = what_if(own.id, max_utilisation_ratio=0.5, prices=tmp_path / "prices.csv").best
+    assert half.price_per_hour_usd < own.best.price_per_hour_usd
+    assert half.price_per_hour_usd == pytest.approx(again.price_per_hour_usd)
+
+
 def test_another_price_changes_costs_and_keeps_the_maxima(stairs, tmp_path):
     (tmp_path / "other.csv").write_text("instance_type,price_per_hour\nlocal.1cpu,6.0\n")
     answer = what_if(stairs, prices=tmp_path / "other.csv")

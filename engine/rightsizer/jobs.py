@@ -359,14 +359,16 @@ def _prices(prepared: Prepared) -> dict[str, Any]:
     """
     spec = prepared.spec
     utilisation = spec.target.max_utilisation_ratio if spec.target else 1.0
-    prices = {}
+    prices: dict[str, Any] = {}
     for name in {candidate.instance_type for candidate in prepared.plan.candidates}:
         kind = prepared.catalog.find(name)
         if kind is not None:
-            per_hour_usd = prepared.catalog.price(kind, utilisation)
             prices[name] = {
-                "per_hour_usd": per_hour_usd,
+                "per_hour_usd": prepared.catalog.price(kind, utilisation),
                 "basis": kind.price_basis,
                 "date": kind.price_date,
             }
+            if kind.cost_model is not None:
+                ends = [prepared.catalog.price(kind, ratio) for ratio in (0.0, 1.0)]
+                prices[name]["idle_and_loaded_usd"] = ends
     return prices

@@ -35,6 +35,15 @@ class Price:
     basis: str
     date: str = ""
     """ISO 8601; empty where it is not known."""
+    idle_and_loaded_usd: Sequence[float] | None = None
+    """Of a cost model: an hour at no and at full utilisation; in between it is linear."""
+
+    def at(self, utilisation_ratio: float) -> Price:
+        """The same where so much of the instance is used; only a cost model's differs."""
+        if self.idle_and_loaded_usd is None:
+            return self
+        idle, loaded = self.idle_and_loaded_usd
+        return replace(self, per_hour_usd=idle + utilisation_ratio * (loaded - idle))
 
 
 @dataclass(frozen=True)

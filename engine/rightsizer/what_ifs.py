@@ -160,13 +160,13 @@ def _prices(
     stored: Mapping[str, Mapping[str, Any]], file: Path | None, target: TargetSpec | None
 ) -> dict[str, Price]:
     """Those of the file, and where it names none those that the job has."""
-    prices = {name: Price(**price) for name, price in stored.items()}
+    utilisation = target.max_utilisation_ratio if target else 1.0
+    prices = {name: Price(**price).at(utilisation) for name, price in stored.items()}
     if file is None:
         return prices
     from rightsizer.hosts.probe import this_machine  # psutil takes a while: not for other questions
 
     catalog = load_catalog(this_machine().size, file)
-    utilisation = target.max_utilisation_ratio if target else 1.0
     for name, before in prices.items():
         kind = catalog.find(name)
         per_hour_usd = None if kind is None else catalog.price(kind, utilisation)
