@@ -257,6 +257,7 @@ def test_a_server_that_is_never_ready_is_given_up_after_its_time(start, words, l
     assert "/ping" in found.detail
     assert "0.8 s" in found.detail
     assert last in found.detail
+    assert found.detail.endswith("; raise server.ready_timeout_s if it needs longer")
 
 
 def test_a_fixed_port_that_is_taken_is_told_with_its_holder(start, tmp_path):
@@ -511,6 +512,7 @@ def test_nobody_at_the_url_is_never_ready(start):
         port = sock.getsockname()[1]
     found = failure(start(command=None, url=f"http://127.0.0.1:{port}", ready_timeout_s=0.4))
     assert found.reason is Reason.NEVER_READY
+    assert "ready_timeout_s" not in found.detail
 
 
 # -- a generator beside it ---------------------------------------------------------------------

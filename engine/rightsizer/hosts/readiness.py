@@ -39,13 +39,17 @@ def until_ready(
             if readiness.wait(poll_s):
                 return readiness.since_s - begin_s
             if time.monotonic() - begin_s > launch.ready_timeout_s:
-                path = launch.ready_path
-                wanted = f"GET {path} did not turn 200"
-                if path is None:
-                    wanted = f"{url} accepted no connection"
-                within = f"within {launch.ready_timeout_s:g} s"
-                detail = f"{wanted} {within}; last: {readiness.why_not}"
+                detail = _too_late(launch, url, readiness.why_not)
                 raise TrialFailed(Reason.NEVER_READY, detail, log_tail())
+
+
+def _too_late(launch: Launch, url: str, why_not: str) -> str:
+    wanted = f"GET {launch.ready_path} did not turn 200"
+    if launch.ready_path is None:
+        wanted = f"{url} accepted no connection"
+    # A server at a URL runs already: more time would bring nothing.
+    todo = "" if launch.url else "; raise server.ready_timeout_s if it needs longer"
+    return f"{wanted} within {launch.ready_timeout_s:g} s; last: {why_not}{todo}"
 
 
 class Readiness:
