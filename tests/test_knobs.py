@@ -79,6 +79,42 @@ require: ["A + 1", "C <= 1", "WORKERS <= cores", "1 < 2"]
     ]
 
 
+def test_what_has_a_form_is_judged_beside_what_has_none():
+    text = """\
+knobs:
+- {name: A, values: [1, coers], default: 1}
+- {name: A, meaning: again, values: [true], default: 3, mroe: 1}
+- {name: B, meaning: b, texts: [x], only_with: {A: 7}, interacts_with: [NONE]}
+- 7
+require: [B <= 1, WORKERS <= cores, 5]
+"""
+    assert refusals(text) == [
+        "2: knobs[0].meaning: required key is missing; add it",
+        "2: knobs[0].values[1]: coers is not known here; known are cores, cpus, memory_gib, "
+        "accelerators",
+        "3: knobs[1].mroe: unknown key; remove it or mend its spelling",
+        "3: knobs[1].name: A is knobs[0] already; keep one",
+        "3: knobs[1].values[0]: should be a valid string, not True",
+        "4: knobs[2].interacts_with: NONE is no knob of this file; add it",
+        "4: knobs[2].only_with: A is never 7; its values are 1, coers",
+        "5: knobs[3]: must be a mapping of keys to values",
+        "6: require[0]: B has texts, which are not compared; give it values",
+        "6: require[1]: WORKERS is not known here; known are A, cores, cpus, memory_gib, "
+        "accelerators",
+        "6: require[2]: should be a valid string, not 5",
+    ]
+
+
+def test_a_name_may_be_that_of_the_knob_that_has_none():
+    nameless = "knobs: [{meaning: a, values: [1]}, {name: B, meaning: b, texts: [x, x]}]\n"
+    assert refusals(
+        nameless.replace("[x, x]", "[x, x], only_with: {A: 1}") + "require: [A < 2]"
+    ) == [
+        "1: knobs[0].name: required key is missing; add it",
+        "1: knobs[1]: the same value is listed twice; keep one",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

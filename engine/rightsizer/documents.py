@@ -74,6 +74,10 @@ class Document:
             for line, where, message in sorted(located)
         ]
 
+    def place(self, at: Location) -> str:
+        """`file:line: field` of a value."""
+        return f"{self.path}:{self._line(at)}: {dotted(at)}"
+
     def _line(self, at: Location) -> int:
         while at and at not in self.lines:
             at = at[:-1]

@@ -5,13 +5,21 @@ Values are expressions of the instance type's size, so that one file fits all ty
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError
 
-from rightsizer.documents import Document, Location, Problem, Strict, WrittenInt, problems_of
+from rightsizer.documents import (
+    Document,
+    Location,
+    Problem,
+    Strict,
+    WrittenInt,
+    dotted,
+    problems_of,
+)
 from rightsizer.errors import ProblemsError
 from rightsizer.expressions import Expression, parse_expression
 
@@ -88,35 +96,88 @@ class Knobs:
     knobs: tuple[Knob, ...]
     require: tuple[Expression, ...] = ()
     """All must hold of a combination whose variables they name are all set."""
+    required_at: tuple[str, ...] = ()
+    """Where each of them stands: file, line and field."""
+
+
+@dataclass(frozen=True)
+class _Given:
+    """A knob of the file, as far as it has the form of one."""
+
+    at: Location
+    spec: KnobSpec
+    wrong: frozenset[str]
+    """Its keys that are missing or have another form."""
+
+    @property
+    def name(self) -> str | None:
+        """None: it has none that can be one."""
+        return None if "name" in self.wrong else self.spec.name
+
+    @property
+    def has_values(self) -> bool:
+        """Whether what it lists can be judged."""
+        return not self.wrong & {"values", "texts"}
 
 
 def parse_knobs(document: Document) -> Knobs:
-    """Check a knobs file; raises ProblemsError with everything wrong in it."""
+    """Check a knobs file; raises ProblemsError with everything wrong in it.
+
+    What has the form of a knob or a requirement is judged, whatever else is wrong.
+    """
     problems = list(document.problems)
     data = document.data if document.data is not None else {}
     try:
-        file = _KnobsFile.model_validate(data)
+        _KnobsFile.model_validate(data)
     except ValidationError as error:
         problems += problems_of(error, data)
-        raise ProblemsError(document.render(problems)) from None
-    names = [knob.name for knob in file.knobs]
+    given = [found for i, item in enumerate(_listed(data, "knobs")) if (found := _given(i, item))]
+    names = [one.name for one in given]
     knobs = []
-    for i, spec in enumerate(file.knobs):
-        problems += _name_problems(i, spec, names)
-        knobs.append(_read(("knobs", i), spec, problems))
-    require = _expressions(("require",), file.require, problems)
-    problems += _require_problems(require, knobs)
-    problems += _dependency_problems(knobs)
+    for one in given:
+        problems += _name_problems(one, given)
+        knobs.append(_read(one, problems))
+    texts = [(("require", i), text) for i, text in enumerate(_listed(data, "require"))]
+    require = _expressions(texts, problems)
+    if given and None not in names:  # else a name may be one that is missing
+        problems += _require_problems(require, knobs)
+    problems += _dependency_problems(given, knobs)
     if problems:
         raise ProblemsError(document.render(problems))
-    return Knobs(str(document.path), tuple(knobs), tuple(e for _, e in require))
+    return Knobs(
+        source=str(document.path),
+        knobs=tuple(knobs),
+        require=tuple(test for _, test in require),
+        required_at=tuple(document.place(at) for at, _ in require),
+    )
 
 
-def _read(at: Location, spec: KnobSpec, problems: list[Problem]) -> Knob:
-    if bool(spec.values) == bool(spec.texts):
+def _listed(data: Any, key: str) -> list[Any]:
+    found = data.get(key) if isinstance(data, dict) else None
+    return found if isinstance(found, list) else []
+
+
+def _given(i: int, item: Any) -> _Given | None:
+    """A knob without those of its keys that are wrong; None where it is no mapping at all."""
+    if not isinstance(item, dict):
+        return None
+    wrong: set[str] = set()
+    try:
+        spec = KnobSpec.model_validate(item)
+    except ValidationError as error:
+        wrong = {str(one["loc"][0]) for one in error.errors()}
+        rest = {key: value for key, value in item.items() if key not in wrong}
+        spec = KnobSpec.model_validate({"name": "unnamed", "meaning": "unknown", **rest})
+    return _Given(("knobs", i), spec, frozenset(wrong))
+
+
+def _read(one: _Given, problems: list[Problem]) -> Knob:
+    at, spec = one.at, one.spec
+    if one.has_values and bool(spec.values) == bool(spec.texts):
         message = "give either values (expressions) or texts (taken as they are)"
         problems.append(Problem(at, message))
-    values = _expressions((*at, "values"), spec.values, problems)
+    listed = [((*at, "values", i), text) for i, text in enumerate(spec.values)]
+    values = _expressions(listed, problems)
     for where, value in values:
         if value.is_test:
             problems.append(Problem(where, "a comparison belongs to require; give a number"))
@@ -127,7 +188,7 @@ def _read(at: Location, spec: KnobSpec, problems: list[Problem]) -> Knob:
     default = spec.default
     if default is not None and spec.values:
         default = _normal(default)
-    if default is not None and default not in written:
+    if default is not None and default not in written and one.has_values:
         message = f"default {spec.default} is none of the values {', '.join(written)}; add it"
         problems.append(Problem((*at, "default"), message))
     return Knob(
@@ -149,14 +210,16 @@ def _normal(text: str) -> str:
 
 
 def _expressions(
-    at: Location, texts: Iterable[str], problems: list[Problem]
+    texts: Iterable[tuple[Location, Any]], problems: list[Problem]
 ) -> list[tuple[Location, Expression]]:
+    """Those that can be read; what is no text is told elsewhere."""
     found: list[tuple[Location, Expression]] = []
-    for i, text in enumerate(texts):
+    for at, text in texts:
         try:
-            found.append(((*at, i), parse_expression(text)))
+            if isinstance(text, str):
+                found.append((at, parse_expression(text)))
         except ValueError as error:
-            problems.append(Problem((*at, i), str(error)))
+            problems.append(Problem(at, str(error)))
     return found
 
 
@@ -167,20 +230,21 @@ def _unknown(at: Location, names: Iterable[str], known: Iterable[str]) -> list[P
     ]
 
 
-def _name_problems(i: int, spec: KnobSpec, names: list[str]) -> list[Problem]:
-    at: Location = ("knobs", i)
+def _name_problems(one: _Given, given: Sequence[_Given]) -> list[Problem]:
+    at, spec = one.at, one.spec
+    first = next(other for other in given if other.name == one.name)
     problems = []
-    if names.index(spec.name) != i:
-        first = names.index(spec.name)
-        problems.append(Problem((*at, "name"), f"{spec.name} is knobs[{first}] already; keep one"))
-    if spec.name in RESERVED:
+    if one.name is not None and first is not one:
+        message = f"{spec.name} is {dotted(first.at)} already; keep one"
+        problems.append(Problem((*at, "name"), message))
+    if one.name in RESERVED:
         problems.append(Problem((*at, "name"), f"{spec.name} has a meaning of its own; rename it"))
-    others = [name for name in names if name != spec.name]
-    for key, given in (("interacts_with", spec.interacts_with), ("only_with", spec.only_with)):
-        for name in given:
-            if name == spec.name:
+    names = {other.name for other in given}
+    for key, wanted in (("interacts_with", spec.interacts_with), ("only_with", spec.only_with)):
+        for name in wanted:
+            if name == one.name:
                 problems.append(Problem((*at, key), "names the knob itself; remove it"))
-            elif name not in others:
+            elif name not in names and None not in names:  # it may be the one without a name
                 problems.append(Problem((*at, key), f"{name} is no knob of this file; add it"))
     return problems
 
@@ -205,10 +269,11 @@ def _require_problems(
     return problems
 
 
-def _dependency_problems(knobs: list[Knob]) -> list[Problem]:
-    by_name = {knob.name: knob for knob in knobs}
+def _dependency_problems(given: Sequence[_Given], knobs: Sequence[Knob]) -> list[Problem]:
+    both = list(zip(given, knobs, strict=True))
+    by_name = {one.name: knob for one, knob in both if one.has_values}
     problems = []
-    for i, knob in enumerate(knobs):
+    for one, knob in both:
         for name, value in knob.only_with.items():
             other = by_name.get(name)
             if other is not None and value not in (named := other.texts or _constants(other)):
@@ -216,10 +281,10 @@ def _dependency_problems(knobs: list[Knob]) -> list[Problem]:
                 if value in other.written:
                     plain = f"name one that is ({', '.join(named)}), " if named else ""
                     message = f"{name}: {value} is no plain number; {plain}or give {name} texts"
-                problems.append(Problem(("knobs", i, "only_with"), message))
+                problems.append(Problem((*one.at, "only_with"), message))
             if other is not None and other.only_with:
                 message = f"{name} depends on others itself; name those instead"
-                problems.append(Problem(("knobs", i, "only_with"), message))
+                problems.append(Problem((*one.at, "only_with"), message))
     return problems
 
 
