@@ -82,3 +82,24 @@ def test_anything_else_is_refused_and_never_run(hostile):
 def test_a_value_that_there_is_none_of_is_told(text):
     with pytest.raises(ValueError, match=r"division by 0|over"):
         parse_expression(text).number(SIZE)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("A * B <= cores", "smaller"),
+        ("cores > max(A, 2)", "smaller"),
+        ("A + 1 >= 2 * cores", "larger"),
+        ("cores < A", "larger"),
+        # which way is not plain: it falls, stands on both sides, or is no order
+        ("9 - A < cores", ""),
+        ("cores % A < 1", ""),
+        ("A < 2 * B", ""),
+        ("1 < A < cores", ""),
+        ("A == cores", ""),
+        ("cores < 2", ""),
+        ("A", ""),
+    ],
+)
+def test_which_values_help_a_comparison_to_hold_is_told_where_it_is_plain(text, wanted):
+    assert parse_expression(text).wanted({"A", "B"}) == wanted

@@ -41,6 +41,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "expressions",
         "knobs",
         "sweeping",
+        "combinations",
+        "unmet",
         "defaults",
         "measure_spec",
     ),
@@ -173,6 +175,8 @@ PURE = (
     "contradictions",
     "expressions",
     "sweeping",
+    "combinations",
+    "unmet",
     "defaults",
     "units",
 )

@@ -110,12 +110,86 @@ def test_a_type_on_which_nothing_meets_what_is_required_is_left_out_and_named():
     )
     found = made(100, 1, 4, text=text)
     assert found.impossible == ("local.1cpu",)
-    with pytest.raises(ProblemsError, match=r"knobs\.yaml: require: no combination .* local\.1cpu"):
-        made(100, 1, text=text)
+
+
+def unmet(text: str, *cores: int, fixed: dict | None = None) -> list[str]:
+    with pytest.raises(ProblemsError) as caught:
+        made(100, *cores, fixed=fixed, text=text)
+    return list(caught.value.problems)
+
+
+FOUR = """\
+knobs:
+- {name: A, meaning: a, values: [4, 8]}
+- {name: B, meaning: b, values: [4]}
+- {name: C, meaning: c, values: [1, 2, 3]}
+require:
+"""
+
+
+def test_a_requirement_that_is_never_met_is_named_with_its_line_and_the_types_size():
+    assert unmet(FOUR + "- A * B <= cores\n- C <= 2\n", 1) == [
+        "knobs.yaml:6: require[0]: A * B <= cores is never met on local.1cpu (1 core); "
+        "add a smaller value of A or B"
+    ]
+
+
+def test_all_requirements_that_are_never_met_are_told_at_once():
+    assert unmet(FOUR + "- A * B <= cores\n- cpus < C\n- A - B > 9\n", 3, 4) == [
+        "knobs.yaml:6: require[0]: A * B <= cores is never met on local.3cpu (3 cores), "
+        "local.4cpu (4 cores); add a smaller value of A or B",
+        "knobs.yaml:7: require[1]: cpus < C is never met on local.3cpu (3 vCPUs), "
+        "local.4cpu (4 vCPUs); add a larger value of C",
+        "knobs.yaml:8: require[2]: A - B > 9 is never met; add values that meet it, or mend it",
+    ]
+
+
+def test_requirements_that_are_met_alone_and_never_together_are_named_without_the_others():
+    assert unmet(FOUR + "- A + C < 20\n- C > 1\n- A > B\n- A - cores < 9\n- C < 2\n", 4) == [
+        "knobs.yaml:7: require[1]: C > 1 and C < 2 can each be met, but never together; "
+        "add values that meet them all, or mend one"
+    ]
+    [said] = unmet(FOUR + "- A * C <= cores * 4\n- A > B\n- C > 1\n", 3)
+    assert "A * C <= cores * 4, A > B and C > 1 can each be met" in said
+    assert "never together on local.3cpu (3 cores)" in said
+
+
+def test_several_contradictions_are_told_at_once():
+    said = unmet(FOUR + "- C > 1\n- C < 2\n- A < 8\n- A > 4\n- B > 4\n", 4)
+    assert [line.split(" can ")[0].split(" is ")[0] for line in said] == [
+        "knobs.yaml:10: require[4]: B > 4",
+        "knobs.yaml:6: require[0]: C > 1 and C < 2",
+        "knobs.yaml:8: require[2]: A < 8 and A > 4",
+    ]
+
+
+def test_types_may_lack_a_combination_for_different_reasons():
+    assert unmet(FOUR + "- A <= cores\n- A * C >= 4 * cores\n", 1, 4) == [
+        "knobs.yaml:6: require[0]: A <= cores is never met on local.1cpu (1 core); "
+        "add a smaller value of A",
+        "knobs.yaml:6: require[0]: A <= cores and A * C >= 4 * cores can each be met, but never "
+        "together on local.4cpu (4 cores); add values that meet them all, or mend one",
+    ]
+
+
+def test_variables_that_the_job_sets_are_told_where_they_are_what_cannot_be_met():
+    assert unmet(FOUR + "- A * B <= cores\n", 1, fixed={"A": "2", "B": "2"}) == [
+        "knobs.yaml:6: require[0]: A * B <= cores is never met on local.1cpu (1 core, A=2, B=2); "
+        "change server.environment, or mend it"
+    ]
+    assert unmet(FOUR + "- A * B <= cores\n", 2, fixed={"A": "1"}) == [
+        "knobs.yaml:6: require[0]: A * B <= cores is never met on local.2cpu (2 cores, A=1); "
+        "add a smaller value of B"
+    ]
 
 
 def test_numbers_that_cannot_be_worked_out_are_told():
-    text = "knobs: [{name: A, meaning: a, values: ['4 // accelerators']}]"
+    text = (
+        "knobs: [{name: A, meaning: a, values: ['4 // accelerators']},"
+        " {name: B, meaning: b, values: [memory_gib * 0.1]}]"
+    )
+    with pytest.raises(ProblemsError, match=r"B: memory_gib \* 0.1 comes to 0.4, no whole number"):
+        made(9, text=text)
     with pytest.raises(ProblemsError, match=r"A: a division by 0 with cores 4, .*accelerators 0"):
         made(9, text=text)
     with pytest.raises(ProblemsError, match=r"server\.environment\.W must be a number"):

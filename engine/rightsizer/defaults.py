@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rightsizer.catalog import LOCAL, Catalog
+from rightsizer.combinations import values_on
 from rightsizer.contradictions import DEFAULT_TYPE_JOB_S
 from rightsizer.errors import EnvironmentFault, ProblemsError
 from rightsizer.knobs import Knob, Knobs, Size
@@ -17,7 +18,7 @@ from rightsizer.machines import Machine, Placement
 from rightsizer.offers import Fit, HostOffer
 from rightsizer.plan import FINAL_SHARE, START_S, USUAL_FINALISTS, USUAL_STARTS, scout_share
 from rightsizer.spec import CandidateSpec, JobSpec, SaturateTraffic, SearchTraffic, SecretRef
-from rightsizer.sweeping import Design, Kind, design, values_on
+from rightsizer.sweeping import Design, Kind, design
 from rightsizer.units import BYTES_PER_GIB
 
 APART = 1.5

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import operator
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 
 MOST_CHARACTERS = 200
@@ -62,6 +62,20 @@ class Expression:
             if compare in (operator.le, operator.ge) and left != right
         )
 
+    def wanted(self, names: Set[str]) -> str:
+        """Which values of `names` would help it to hold: "smaller", "larger", "" where that is not
+        plain. They are taken to be positive."""
+        if not isinstance(self._root, ast.Compare) or len(self._root.ops) != 1:
+            return ""
+        sides = (self._root.left, self._root.comparators[0])
+        own = [side for side in sides if names & _names(side)]
+        if len(own) != 1 or not _rises(own[0]):
+            return ""
+        op = type(self._root.ops[0])
+        if op not in (ast.Lt, ast.LtE, ast.Gt, ast.GtE):
+            return ""
+        return "smaller" if (op in (ast.Lt, ast.LtE)) == (own[0] is sides[0]) else "larger"
+
     def _sides(
         self, values: Mapping[str, Number]
     ) -> list[tuple[Number, Callable[[Number, Number], bool], Number]]:
@@ -91,6 +105,16 @@ def parse_expression(text: str) -> Expression:
     if isinstance(root, ast.Compare) and not all(type(op) in _COMPARISONS for op in root.ops):
         raise ValueError(f"{text!r} compares in a way that is not known; use < <= > >= == !=")
     return Expression(ast.unparse(root), frozenset(names), is_test, root)
+
+
+def _names(node: ast.expr) -> set[str]:
+    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+
+
+def _rises(node: ast.expr) -> bool:
+    """Whether it only adds, multiplies, and takes the larger or smaller of positive numbers."""
+    falling = ast.Sub | ast.USub | ast.FloorDiv | ast.Mod
+    return not any(isinstance(part, falling) for part in ast.walk(node))
 
 
 def _check(node: ast.expr, names: set[str]) -> None:

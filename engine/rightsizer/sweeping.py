@@ -14,14 +14,11 @@ from itertools import product
 from math import prod
 from typing import Literal
 
+from rightsizer.combinations import Point, Setting, combinations, effective, slack_of, values_on
 from rightsizer.errors import ProblemsError
 from rightsizer.knobs import Knob, Knobs, Size
+from rightsizer.unmet import why_unmet
 
-MOST_CROSSED = 10_000
-"""Combinations of one group of knobs, counted before they are made."""
-
-Setting = Mapping[str, str]
-"""An environment: values by variable, those that change nothing left out."""
 Kind = Literal["none", "grid", "screening", "part"]
 
 
@@ -41,12 +38,6 @@ class Design:
     """Instance types on which no combination meets what is required."""
 
 
-@dataclass(frozen=True)
-class _Point:
-    rank: tuple[float, ...]
-    setting: Setting
-
-
 def design(
     knobs: Knobs | None, sizes: Mapping[str, Size], fixed: Mapping[str, str], room: int
 ) -> Design:
@@ -63,6 +54,7 @@ def design(
     if knobs is None:
         return Design("none", {name: ({},) for name in sizes}, 0, ())
     swept = [knob for knob in knobs.knobs if _is_swept(knob, fixed)]
+    _require_values(knobs, swept, sizes)
     groups = _groups(knobs, swept)
     crossed = {
         name: [_crossed(knobs, group, size, fixed) for group in groups]
@@ -72,13 +64,11 @@ def design(
         name
         for name, points in crossed.items()
         # Of what is required some may be of fixed variables alone, which are in no group.
-        if not all(points) or _slack(knobs, fixed, set(fixed), sizes[name]) is None
+        if not all(points) or slack_of(knobs, fixed, set(fixed), sizes[name]) is None
     )
     possible = {name: points for name, points in crossed.items() if name not in impossible}
     if not possible:
-        raise ProblemsError(
-            [f"{knobs.source}: require: no combination of values meets it on {', '.join(sizes)}"]
-        )
+        raise ProblemsError(why_unmet(knobs, groups, sizes, fixed))
     whole = sum(prod(map(len, points)) for points in possible.values())
     kind: Kind = "grid"
     if whole <= room:
@@ -99,27 +89,17 @@ def design(
     )
 
 
-def values_on(knob: Knob, size: Size, source: str) -> tuple[str, ...]:
-    """A knob's values on a type, each once.
-
-    Raises:
-        ProblemsError: an expression has no value, or one of the type's size is not whole.
-    """
-    if knob.texts:
-        return knob.texts
-    names = vars(size)
-    try:
-        found = [expression.number(names) for expression in knob.values]
-    except ValueError as error:
-        known = ", ".join(f"{name} {value:g}" for name, value in names.items())
-        raise ProblemsError([f"{source}: {knob.name}: {error} with {known}; mend it"]) from None
-    for expression, number in zip(knob.values, found, strict=True):
-        if expression.names and number != int(number):
-            what = f"{expression.text} comes to {number:.12g}, no whole number"
-            raise ProblemsError(
-                [f"{source}: {knob.name}: {what}; write ({expression.text}) // 1 to round down"]
-            )
-    return tuple(dict.fromkeys(f"{number:.12g}" for number in found))
+def _require_values(knobs: Knobs, swept: Sequence[Knob], sizes: Mapping[str, Size]) -> None:
+    """Refuse values that cannot be worked out, all at once; raises ProblemsError."""
+    problems: dict[str, None] = {}
+    for knob in swept:
+        for size in sizes.values():
+            try:
+                values_on(knob, size, knobs.source)
+            except ProblemsError as error:
+                problems |= dict.fromkeys(error.problems)
+    if problems:
+        raise ProblemsError(list(problems))
 
 
 def _is_swept(knob: Knob, fixed: Mapping[str, str]) -> bool:
@@ -145,29 +125,18 @@ def _groups(knobs: Knobs, swept: Sequence[Knob]) -> list[list[Knob]]:
 
 def _crossed(
     knobs: Knobs, group: Sequence[Knob], size: Size, fixed: Mapping[str, str]
-) -> list[_Point]:
+) -> list[Point]:
     """All combinations of a group that meet what is required, the most promising first.
 
     Those that use what a `<=` allows come before those that leave some of it, and of those the
     ones whose values stand further ahead in the file; the server's own are second.
     """
-    values = [values_on(knob, size, knobs.source) for knob in group]
-    if (count := prod(map(len, values))) > MOST_CROSSED:
-        named = ", ".join(knob.name for knob in group)
-        raise ProblemsError(
-            [f"{knobs.source}: {named} interact in {count} combinations; list fewer values"]
-        )
-    found: dict[tuple[tuple[str, str], ...], _Point] = {}
-    for places in product(*(range(len(listed)) for listed in values)):
-        all_set = {k.name: v[at] for k, v, at in zip(group, values, places, strict=True)}
-        setting = _effective(group, all_set, fixed)
-        slack = _slack(knobs, {**fixed, **setting}, {k.name for k in group}, size)
-        if slack is not None:
-            point = _Point((round(slack, 9), sum(places), *places), setting)
-            found.setdefault(tuple(setting.items()), point)
+    found: dict[tuple[tuple[str, str], ...], Point] = {}
+    for point in combinations(knobs, group, size, fixed):
+        found.setdefault(tuple(point.setting.items()), point)
     points = sorted(found.values(), key=lambda point: point.rank)
     own = {k.name: _default_on(k, size) for k in group}
-    usual = _effective(group, {n: v for n, v in own.items() if v is not None}, fixed)
+    usual = effective(group, {n: v for n, v in own.items() if v is not None}, fixed)
     for point in points[1:]:
         if None not in own.values() and dict(point.setting) == usual:
             points.remove(point)
@@ -183,47 +152,13 @@ def _default_on(knob: Knob, size: Size) -> str | None:
     return f"{found.number(vars(size)):.12g}"
 
 
-def _effective(
-    group: Sequence[Knob], values: Mapping[str, str], fixed: Mapping[str, str]
-) -> dict[str, str]:
-    """The variables that change something beside the others."""
-    known = {**fixed, **values}
-    return {
-        knob.name: values[knob.name]
-        for knob in group
-        if knob.name in values and all(known.get(n) == v for n, v in knob.only_with.items())
-    }
-
-
-def _slack(knobs: Knobs, values: Mapping[str, str], group: set[str], size: Size) -> float | None:
-    """What a combination leaves unused; None where it is not allowed."""
-    numbers = dict(vars(size))
-    for name in {name for test in knobs.require for name in test.names} & set(values):
-        try:
-            numbers[name] = float(values[name])
-        except ValueError:
-            raise ProblemsError(
-                [f"server.environment.{name} must be a number: {knobs.source} compares it"]
-            ) from None
-    slack = 0.0
-    for test in knobs.require:
-        if test.names & group and test.names <= numbers.keys():
-            try:
-                if not test.holds(numbers):
-                    return None
-                slack += test.slack(numbers)
-            except ValueError as error:
-                raise ProblemsError([f"{knobs.source}: require: {test.text}: {error}"]) from None
-    return slack
-
-
-def _grid(groups: Sequence[Sequence[_Point]]) -> tuple[Setting, ...]:
+def _grid(groups: Sequence[Sequence[Point]]) -> tuple[Setting, ...]:
     """All combinations of all groups, those nearest to the first ahead."""
     ranked = sorted(product(*map(range, map(len, groups))), key=lambda at: (sum(at), at))
     return tuple(_joined(groups, at) for at in ranked)
 
 
-def _around(groups: Sequence[Sequence[_Point]]) -> tuple[Setting, ...]:
+def _around(groups: Sequence[Sequence[Point]]) -> tuple[Setting, ...]:
     """The first combination, then each group's others in turn, rank by rank."""
     depth = max(map(len, groups), default=1)
     places = [[0] * len(groups)]
@@ -234,7 +169,7 @@ def _around(groups: Sequence[Sequence[_Point]]) -> tuple[Setting, ...]:
     return tuple(_joined(groups, at) for at in places)
 
 
-def _joined(groups: Sequence[Sequence[_Point]], places: Sequence[int]) -> Setting:
+def _joined(groups: Sequence[Sequence[Point]], places: Sequence[int]) -> Setting:
     return {
         name: value
         for points, place in zip(groups, places, strict=True)
@@ -255,7 +190,7 @@ def _first(settings: Mapping[str, Sequence[Setting]], room: int) -> dict[str, tu
 
 def _is_cut(
     name: str,
-    possible: Mapping[str, Sequence[Sequence[_Point]]],
+    possible: Mapping[str, Sequence[Sequence[Point]]],
     settings: Mapping[str, Sequence[Setting]],
 ) -> bool:
     for kind, groups in possible.items():
