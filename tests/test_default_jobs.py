@@ -104,6 +104,10 @@ def test_a_default_job_keeps_its_choice_and_says_what_it_left_out(job_file: Path
     assert job.type == "default"
     assert job.choice["left_out"] == 14 - job.choice["candidates"] > 0
     assert len({trial.candidate.id for trial in job.trials}) == job.choice["candidates"]
+    [doubt] = [doubt for doubt in job.doubts if doubt.code == "combinations-left-out"]
+    [need] = job.choice["needs"]
+    assert need["limit"] == "limits.duration_s"
+    assert doubt.next_step.startswith(f"raise limits.duration_s to {need['wanted']}, or sweep")
     assert "combinations-left-out (the job)" in result_table(job, 100)
     assert load(job.id) == job
     assert job.document()["job"]["choice"]["cut"] == list(job.choice["cut"])

@@ -14,8 +14,10 @@ from rightsizer.errors import EnvironmentFault, ExitCode, ProblemsError
 from rightsizer.inventory import THIS_MACHINE, HostSpec, Provided
 from rightsizer.knobs import Size, parse_knobs
 from rightsizer.machines import Machine
+from rightsizer.needs import raised
 from rightsizer.offers import offer_of
 from rightsizer.plan import make_plan
+from rightsizer.report.choice_text import choice_sections
 from rightsizer.spec import JobSpec
 from rightsizer.units import BYTES_PER_GIB
 
@@ -130,6 +132,60 @@ def test_the_jobs_own_limits_are_kept_and_half_of_its_trials_are_finals():
     assert choice.cut == ("T", "K")
 
 
+GRID = parse_knobs(
+    parse_document(
+        Path("knobs.yaml"),
+        "knobs: [{name: A, meaning: a, values: [1, 2, 3, 4]},"
+        " {name: B, meaning: b, values: [1, 2, 3, 4]}]",
+    )
+)
+
+
+def choose_of_sixteen(**limits: float) -> tuple[JobSpec, Choice]:
+    """Of 4 x 4 combinations on one instance type."""
+    catalog = load_catalog(MACHINE.size)
+    offers = [offer_of(THIS_MACHINE, MACHINE, None, catalog)]
+    one_type = job(instance_types=["local.4cpu"], limits=limits)
+    return chosen(one_type, offers, catalog, MACHINE, GRID)
+
+
+def test_what_the_engine_chose_fits_the_time_with_its_finals():
+    """Ten candidates at half the budget each would fit, seven at the whole would not."""
+    spec, choice = choose_of_sixteen(duration_s=600.0)
+    plan = make_plan(spec, load_catalog(MACHINE.size), [THIS_MACHINE], MACHINE)
+    assert (choice.kind, choice.candidates, plan.finals) == ("part", 5, 8)
+    assert plan.expected_s <= 600
+
+
+@pytest.mark.parametrize("limits", [{"max_trials": 5}, {"duration_s": 600.0}])
+def test_the_limit_that_left_combinations_out_is_remembered_with_what_it_would_take(limits):
+    [(given, _)] = limits.items()
+    _, choice = choose_of_sixteen(**limits)
+    assert choice.left_out > 0
+    [need] = choice.needs
+    assert need.limit == f"limits.{given}"
+    assert need.wanted == {"max_trials": 28, "duration_s": 1000}[given]
+    _, whole = choose_of_sixteen(**{given: need.wanted})
+    assert (whole.kind, whole.candidates, whole.needs) == ("grid", 16, ())
+
+
+def test_both_limits_are_remembered_where_both_leave_combinations_out():
+    _, choice = choose_of_sixteen(max_trials=5, duration_s=600.0)
+    assert raised(choice.needs) == "raise limits.max_trials to 28 and limits.duration_s to 1000"
+
+
+def test_no_limit_is_named_where_none_would_do():
+    knobs = ", ".join(f"{{name: K{n}, meaning: k, values: [1, 2, 3]}}" for n in range(6))
+    many = parse_knobs(parse_document(Path("knobs.yaml"), f"knobs: [{knobs}]"))
+    catalog = load_catalog(MACHINE.size)
+    offers = [offer_of(THIS_MACHINE, MACHINE, None, catalog)]
+    short = job(instance_types=["local.4cpu"], limits={"duration_s": 1000.0})
+    _, choice = chosen(short, offers, catalog, MACHINE, many)
+    assert (choice.kind, choice.candidates, choice.needs) == ("screening", 13, ())
+    [_, left_out] = [entry for entry in choice_sections(choice)[-1].entries]
+    assert "24 candidates are the most that a job has room for; sweep what" in left_out.text
+
+
 def test_without_limits_trials_are_as_many_as_the_time_may_hold():
     spec, choice = choose()
     assert spec.limits.max_trials >= choice.candidates + 12
@@ -140,7 +196,7 @@ def test_types_that_trials_have_no_room_for_are_passed_over_with_a_reason():
     assert names(choice) == ["local.1cpu", "local.2cpu"]
     over = choice.passed_over[-1]
     assert over.instance_types == ("local.4cpu", "local.8cpu", "local.14cpu")
-    assert over.why == "limits.max_trials 4 has no room for them; raise it"
+    assert over.why == "limits.max_trials 4 has no room for them; raise it to 17"
 
 
 def test_more_types_than_the_usual_trials_are_no_fault_of_a_job_that_gave_none():

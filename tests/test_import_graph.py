@@ -43,6 +43,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "sweeping",
         "combinations",
         "unmet",
+        "needs",
+        "fitting",
         "defaults",
         "measure_spec",
     ),
@@ -177,6 +179,8 @@ PURE = (
     "sweeping",
     "combinations",
     "unmet",
+    "needs",
+    "fitting",
     "defaults",
     "units",
 )

@@ -11,6 +11,7 @@ from rightsizer.containers import EngineFacts, ImageFacts
 from rightsizer.errors import EnvironmentFault, ExitCode, ProblemsError
 from rightsizer.inventory import THIS_MACHINE, HostSpec, Provided
 from rightsizer.machines import Machine
+from rightsizer.needs import Need
 from rightsizer.plan import Plan, make_plan, require_runnable
 from rightsizer.spec import CandidateSpec, JobSpec
 from rightsizer.units import BYTES_PER_GIB
@@ -471,9 +472,25 @@ def test_a_race_expects_six_short_finals_of_two_candidates_as_far_as_max_trials_
     plan = plan_of(job(swept, traffic=search))
     assert plan.finals == 12
     assert plan.expected_s == pytest.approx(3 * 70 + 12 * 30)
-    assert plan_of(job(swept, traffic=search, limits={"max_trials": 5})).finals == 2
+    assert (plan.allowed_s, plan.needs) == (7200, ())
+    few = plan_of(job(swept, traffic=search, limits={"max_trials": 5}))
+    assert few.finals == 2
+    assert few.needs == (Need("limits.max_trials", 15),)
     alone = {"instance_type": "local.1cpu"}
     assert plan_of(job(alone, traffic=search)).finals == 0
+
+
+def test_a_race_plans_no_more_finals_than_there_is_time_for():
+    swept = {"instance_type": "local.1cpu", "environment": {"A": ["1", "2", "3"]}}
+    search = {"type": "search", "budget_s": 60.0}
+    short = plan_of(job(swept, traffic=search, limits={"duration_s": 310.0}))
+    assert (short.finals, short.expected_s) == (3, 300)
+    assert short.needs == (Need("limits.duration_s", 570),)
+    # no time is left, not even for all of the candidates
+    shorter = plan_of(job(swept, traffic=search, limits={"duration_s": 200.0}))
+    assert (shorter.finals, shorter.expected_s) == (0, 210)
+    exact = plan_of(job(swept, traffic=search, limits={"duration_s": 570.0}))
+    assert (exact.finals, exact.needs) == (12, ())
 
 
 def test_many_candidates_are_scouted_with_half_the_budget():

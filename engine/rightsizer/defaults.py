@@ -5,29 +5,32 @@ Pure: from offers, prices and knobs to a spec that has its candidates, and a rec
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rightsizer.catalog import LOCAL, Catalog
 from rightsizer.combinations import values_on
 from rightsizer.contradictions import DEFAULT_TYPE_JOB_S
 from rightsizer.errors import EnvironmentFault, ProblemsError
+from rightsizer.fitting import (
+    MOST_CANDIDATES,
+    has_time,
+    most,
+    needs_of,
+    room_of,
+    too_many,
+    with_trials,
+)
 from rightsizer.knobs import Knob, Knobs, Size
 from rightsizer.machines import Machine, Placement
+from rightsizer.needs import Need
 from rightsizer.offers import Fit, HostOffer
-from rightsizer.plan import FINAL_SHARE, START_S, USUAL_FINALISTS, USUAL_STARTS, scout_share
-from rightsizer.spec import CandidateSpec, JobSpec, SaturateTraffic, SearchTraffic, SecretRef
+from rightsizer.spec import CandidateSpec, JobSpec, SaturateTraffic, SecretRef
 from rightsizer.sweeping import Design, Kind, design
 from rightsizer.units import BYTES_PER_GIB
 
 APART = 1.5
 """A `local.*` type has at least so many times the CPUs of the next smaller one."""
-MOST_CANDIDATES = 24
-"""More would share the time at a quarter of the budget each: too short to tell much."""
-SHORT_JOBS_FINALS = 1 / 3
-"""Of the time of a job half of which does not hold the usual finals: its candidates come first."""
-FINALS = USUAL_FINALISTS * USUAL_STARTS
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ class Choice:
     """Knobs of which some value is measured nowhere."""
     room: int
     """Candidates that time and trials have room for, with finals."""
+    needs: tuple[Need, ...]
+    """Limits that kept combinations out, and what it would take to measure them."""
     allowed_s: float
     """limits.duration_s."""
 
@@ -103,16 +108,15 @@ def chosen(
         ProblemsError: the knobs cannot be met, or compare a secret.
     """
     spec = _with_limits(spec)
-    room = _room(spec, len(offers))
     fits, passed_over = _types(offers, catalog, spec.instance_types)
     groups = _groups(fits, offers)
-    if over := groups[_most(spec) :]:
-        groups = groups[: _most(spec)]
+    if over := groups[most(spec) :]:
         names = tuple(fit.instance_type for group in over for fit in group)
-        passed_over = (*passed_over, PassedOver(names, _too_many(spec)))
+        passed_over = (*passed_over, PassedOver(names, too_many(spec, len(groups))))
+        groups = groups[: most(spec)]
     sizes = {g[0].instance_type: _size(g[0].placement, machine) for g in groups if g[0].placement}
     fixed = _fixed(spec, knobs)
-    made = design(knobs, sizes, fixed, room)
+    made, room = _that_fits(spec, len(offers), lambda room: design(knobs, sizes, fixed, room))
     candidates = tuple(
         CandidateSpec(
             instance_type=fit.instance_type, environment={k: (v,) for k, v in setting.items()}
@@ -145,10 +149,29 @@ def chosen(
         left_out=made.left_out,
         cut=made.cut,
         room=room,
+        needs=needs_of(spec, len(offers), _wanted(made)),
         allowed_s=spec.limits.duration_s,
     )
-    trials = sum(map(len, made.settings.values()))
-    return _with_trials(spec.model_copy(update={"candidates": candidates}), trials), choice
+    spec = spec.model_copy(update={"candidates": candidates})
+    return with_trials(spec, made.measured), choice
+
+
+def _that_fits(spec: JobSpec, hosts: int, of: Callable[[int], Design]) -> tuple[Design, int]:
+    """The largest design that there is time for, and the room that it was given."""
+    room = room_of(spec, hosts)
+    made = of(room)
+    # Fewer may take longer: eight are scouted with the whole budget each, nine with half of it.
+    while made.measured > len(made.settings) and not has_time(spec, hosts, made.measured):
+        room = room_of(spec, hosts, made.measured - 1)
+        made = of(room)
+    return made, room
+
+
+def _wanted(made: Design) -> int:
+    """Candidates that more room would measure."""
+    whole = made.measured + made.left_out
+    # All that a screening has are measured, and no job has room for the grid.
+    return made.measured if made.kind == "screening" and whole > MOST_CANDIDATES else whole
 
 
 # -- instance types ----------------------------------------------------------------------------
@@ -239,7 +262,7 @@ def _size(placement: Placement, machine: Machine) -> Size:
     )
 
 
-# -- how many ----------------------------------------------------------------------------------
+# -- the job's own -----------------------------------------------------------------------------
 
 
 def _with_limits(spec: JobSpec) -> JobSpec:
@@ -250,58 +273,6 @@ def _with_limits(spec: JobSpec) -> JobSpec:
     if "traffic" not in spec.model_fields_set and spec.limit.latency_ms is None:
         changed["traffic"] = SaturateTraffic(type="saturate")
     return spec.model_copy(update=changed)
-
-
-def _room(spec: JobSpec, hosts: int) -> int:
-    """The most candidates that can be scouted once and leave time and trials for finals."""
-    allowed_s = spec.limits.duration_s
-    finals_s = _finals_s(spec, hosts, FINALS)
-    if finals_s > allowed_s / 2:
-        finals_s = SHORT_JOBS_FINALS * allowed_s
-    scouts_s = allowed_s - finals_s
-    fitting = [n for n in range(1, _most(spec) + 1) if _scouting_s(spec, hosts, n) <= scouts_s]
-    return max(fitting, default=1)
-
-
-def _most(spec: JobSpec) -> int:
-    """The most candidates that trials leave room for, whatever the time."""
-    if "max_trials" not in spec.limits.model_fields_set:  # fitted to the candidates later
-        return MOST_CANDIDATES
-    finals = min(FINALS, spec.limits.max_trials // 2)
-    return min(MOST_CANDIDATES, spec.limits.max_trials - finals)
-
-
-def _too_many(spec: JobSpec) -> str:
-    if _most(spec) == MOST_CANDIDATES:
-        return f"larger than the {MOST_CANDIDATES} that a job has room for"
-    return f"limits.max_trials {spec.limits.max_trials} has no room for them; raise it"
-
-
-def _with_trials(spec: JobSpec, candidates: int) -> JobSpec:
-    """As many trials as the time may hold, unless the user said how many."""
-    if "max_trials" in spec.limits.model_fields_set:
-        return spec
-    left_s = spec.limits.duration_s - _scouting_s(spec, 1, candidates)
-    finals = max(FINALS, int(left_s / _finals_s(spec, 1, 1)))
-    update = {"max_trials": candidates + finals}
-    return spec.model_copy(update={"limits": spec.limits.model_copy(update=update)})
-
-
-def _scouting_s(spec: JobSpec, hosts: int, count: int) -> float:
-    return _rounds(spec, hosts, count) * (START_S + scout_share(count) * _budget_s(spec))
-
-
-def _finals_s(spec: JobSpec, hosts: int, count: int) -> float:
-    return _rounds(spec, hosts, count) * (START_S + FINAL_SHARE * _budget_s(spec))
-
-
-def _rounds(spec: JobSpec, hosts: int, count: int) -> int:
-    return math.ceil(count / max(1, min(spec.limits.max_parallel_trials, hosts)))
-
-
-def _budget_s(spec: JobSpec) -> float:
-    assert isinstance(spec.traffic, SearchTraffic | SaturateTraffic)
-    return spec.traffic.budget_s
 
 
 def _fixed(spec: JobSpec, knobs: Knobs | None) -> dict[str, str]:

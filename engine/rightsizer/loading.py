@@ -12,6 +12,7 @@ from rightsizer.analysis.figures import Doubt
 from rightsizer.effects import effects_of
 from rightsizer.errors import TrialState
 from rightsizer.interactions import interactions_of
+from rightsizer.needs import Need, raised
 from rightsizer.recommendation import Price, Recommendation, recommend
 from rightsizer.results import Job, JobLine, Origin
 from rightsizer.spec import JobSpec, SaturateTraffic, SearchTraffic
@@ -65,7 +66,10 @@ def assemble(store: Store, stored: StoredJob) -> Job:
         on_job.append(doubts.cut_short(stored.cut_short, todo))
     choice = stored.inputs.get("choice")
     if choice and choice["left_out"]:
-        on_job.append(doubts.left_out(choice["left_out"], choice["candidates"], choice["cut"]))
+        todo = raised([Need(**one) for one in choice.get("needs", ())])  # an older job has none
+        on_job.append(
+            doubts.left_out(choice["left_out"], choice["candidates"], choice["cut"], todo)
+        )
     return Job(
         id=stored.id,
         name=stored.name,

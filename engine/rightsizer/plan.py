@@ -13,6 +13,7 @@ from rightsizer.containers import Container, EngineFacts, container_of, place_co
 from rightsizer.errors import EnvironmentFault, ProblemsError
 from rightsizer.inventory import HostSpec
 from rightsizer.machines import Machine, Placement
+from rightsizer.needs import Need, need
 from rightsizer.placing import NotRunnable, place, place_generator
 from rightsizer.schedule import Step, steps_of
 from rightsizer.spec import JobSpec, SaturateTraffic, SearchTraffic
@@ -94,7 +95,11 @@ class Plan:
     at_once: int = 1
     """Trials that run at the same time, at the most."""
     finals: int = 0
-    """Further short trials of those that may be the best, as many as are usual."""
+    """Further short trials of those that may be the best: the usual ones that there is room for."""
+    allowed_s: float | None = None
+    """What the job may take: `limits.duration_s`."""
+    needs: tuple[Need, ...] = ()
+    """Limits that do not hold all of it with the usual finals, and what would."""
 
     @property
     def options(self) -> tuple[PlannedTrial, ...]:
@@ -109,9 +114,18 @@ class Plan:
 
     @property
     def expected_s(self) -> float:
-        """Wall time of the whole job, roughly."""
-        finals_s = math.ceil(self.finals / self.at_once) * (START_S + FINAL_SHARE * self.traffic_s)
-        return self.scouting_s + finals_s
+        """Wall time of the whole job, roughly: of a race, if one candidate is clearly the best."""
+        return self.scouting_s + math.ceil(self.finals / self.at_once) * self.final_s
+
+    @property
+    def races(self) -> bool:
+        """Whether candidates meet in finals, as far as limits allow."""
+        return not self.steps and len(self.trials) > 1
+
+    @property
+    def final_s(self) -> float:
+        """Wall time of a final of a candidate whose latency follows a queue, roughly."""
+        return START_S + FINAL_SHARE * self.traffic_s
 
     @property
     def scouting_s(self) -> float:
@@ -200,15 +214,28 @@ def make_plan(
         trials = _measured_once(trials)
     steps = steps_of(spec.traffic)
     traffic_s = sum(step.duration_s for step in steps)
-    finals = 0
     if isinstance(spec.traffic, SaturateTraffic | SearchTraffic):
         traffic_s = spec.traffic.budget_s
-        if len(trials) > 1:
-            left = spec.limits.max_trials - len(trials) - len(refused)
-            finals = max(0, min(USUAL_FINALISTS * USUAL_STARTS, left))
-    plan = Plan(tuple(trials), tuple(refused), steps, traffic_s, at_once, finals)
+    plan = Plan(tuple(trials), tuple(refused), steps, traffic_s, at_once)
     _require_time(plan, spec)
-    return plan
+    return _with_finals(plan, spec)
+
+
+def _with_finals(plan: Plan, spec: JobSpec) -> Plan:
+    """The usual finals of a race, as far as trials and time allow, and what all would take."""
+    most, allowed_s = spec.limits.max_trials, spec.limits.duration_s
+    usual = USUAL_FINALISTS * USUAL_STARTS if plan.races else 0
+    scouts = len(plan.trials) + len(plan.refused)
+    rounds = math.floor((allowed_s - plan.scouting_s) / plan.final_s + 1e-9)
+    return replace(
+        plan,
+        finals=max(0, min(usual, most - scouts, rounds * plan.at_once)),
+        allowed_s=allowed_s,
+        needs=(
+            *need("limits.max_trials", most, scouts + usual),
+            *need("limits.duration_s", allowed_s, replace(plan, finals=usual).expected_s),
+        ),
+    )
 
 
 def _require_time(plan: Plan, spec: JobSpec) -> None:
@@ -219,7 +246,7 @@ def _require_time(plan: Plan, spec: JobSpec) -> None:
     """
     rounds = math.ceil(len(plan.trials) / plan.at_once)
     least_s = rounds * plan.scout_traffic_s
-    if len(plan.trials) > 1 and not plan.steps and least_s > spec.limits.duration_s:
+    if plan.races and least_s > spec.limits.duration_s:
         raise ProblemsError(
             [
                 f"limits.duration_s of {spec.limits.duration_s:g} cannot measure "

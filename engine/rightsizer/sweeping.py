@@ -37,6 +37,11 @@ class Design:
     impossible: tuple[str, ...] = ()
     """Instance types on which no combination meets what is required."""
 
+    @property
+    def measured(self) -> int:
+        """Settings of all instance types."""
+        return sum(map(len, self.settings.values()))
+
 
 def design(
     knobs: Knobs | None, sizes: Mapping[str, Size], fixed: Mapping[str, str], room: int

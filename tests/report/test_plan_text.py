@@ -8,9 +8,11 @@ from dataclasses import replace
 import pytest
 from rightsizer.accelerators import Accelerator
 from rightsizer.candidates import Candidate
-from rightsizer.catalog import InstanceType
+from rightsizer.catalog import InstanceType, load_catalog
 from rightsizer.inventory import THIS_MACHINE
-from rightsizer.plan import Plan, PlannedTrial, Refusal
+from rightsizer.machines import Machine
+from rightsizer.needs import Need
+from rightsizer.plan import Plan, PlannedTrial, Refusal, make_plan
 from rightsizer.report.plan_text import instance_types_table, jobs_table, plan_table
 from rightsizer.results import JobLine
 from rightsizer.schedule import closed_step
@@ -111,7 +113,7 @@ def test_no_stored_jobs_say_how_to_get_one():
 
 @pytest.mark.parametrize("width", [76, 80, 120])
 def test_lists_fit_their_terminal(width):
-    for text in (jobs_table(JOBS, width), plan_table(PLAN, SPEC, width)):
+    for text in (jobs_table(JOBS, width), plan_table(PLAN, SPEC, width), race(width)):
         assert max(map(len, text.splitlines())) <= width
         assert "…" not in text
 
@@ -136,9 +138,50 @@ def test_instance_types_show_their_price_with_its_basis():
 
 def test_a_job_longer_than_its_own_limit_is_said_before_it_runs() -> None:
     limits = SPEC.limits.model_copy(update={"duration_s": PLAN.expected_s - 1})
-    text = plan_table(PLAN, SPEC.model_copy(update={"limits": limits}), None)
-    assert "the last trials would not run" in text
+    plan = replace(PLAN, needs=(Need("limits.duration_s", 220),))
+    text = plan_table(plan, SPEC.model_copy(update={"limits": limits}), None)
+    assert "the last trials would not run; raise it to 220, or sweep less" in text
     assert "would not run" not in plan_table(PLAN, SPEC, None)
+
+
+def race(width: int | None = None, **limits: float) -> str:
+    """What is said of three candidates that are searched for a minute each."""
+    swept = {"instance_type": "local.1cpu", "environment": {"A": ["1", "2", "3"]}}
+    traffic = {"type": "search", "budget_s": 60.0}
+    given = {**SPEC.model_dump(), "candidates": [swept], "traffic": traffic, "limits": limits}
+    spec = JobSpec.model_validate(given)
+    machine = Machine(((0,), (1,)), 2, 1 << 32, "a chip", "x86_64")
+    plan = make_plan(spec, load_catalog(machine.size), [THIS_MACHINE], machine)
+    return plan_table(plan, spec, width)
+
+
+def test_a_race_says_what_it_takes_at_the_least_and_at_the_most():
+    first = race().splitlines()[0]
+    assert "3 trials and some 12 short finals, about 9 min 30 s if one is clearly the best" in first
+    assert first.endswith("at most 2 h 00 min")
+    assert "server start: reckoned at 10 s; slower ones" in race()
+    assert race(duration_s=200.0).splitlines()[0].endswith("3 trials, at most 3 min 20 s")
+
+
+def test_a_race_without_room_for_its_finals_names_the_limit_and_what_it_would_take():
+    text = race(max_trials=5)
+    assert (
+        "Not to be separated:\n  limits.max_trials: of 5 trials 3 are the candidates' first: too "
+        "few are left to tell the best apart; raise it to 15\n" in text
+    )
+    text = race(duration_s=240.0)
+    assert (
+        "Not to be separated:\n  limits.duration_s: of 4 min 00 s the candidates' first trials "
+        "take about 3 min 30 s: too little is left to tell the best apart; raise it to 570\n"
+        in text
+    )
+    assert "Too long" not in text
+    text = race(duration_s=200.0, max_trials=5)
+    assert "Too long:\n  limits.duration_s: the job may take 3 min 20 s, less than" in text
+    assert "would not run; raise it to 570, or sweep less" in text
+    assert text.count("raise it to 570") == 1
+    assert "raise it to 15" in text
+    assert "Not to be separated" not in race(duration_s=570.0, max_trials=15)
 
 
 def test_the_accelerators_of_a_type_are_in_the_plan_with_the_word_that_none_was_tried():

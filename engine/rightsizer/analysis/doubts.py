@@ -361,11 +361,11 @@ def other_image(note: str) -> Doubt:
     return Doubt("other-image", "weakens", note, todo)
 
 
-def left_out(combinations: int, candidates: int, cut: Sequence[str]) -> Doubt:
-    """A default job had no room for all combinations of its knobs."""
+def left_out(combinations: int, candidates: int, cut: Sequence[str], todo: str) -> Doubt:
+    """A default job had no room for all combinations of its knobs; `todo` would make some."""
     of = f"; not all values were measured of {', '.join(cut)}" if cut else ""
     message = f"{combinations} of {combinations + candidates} combinations were not measured{of}"
-    next_step = "allow more limits.duration_s, or sweep what matters in a job of type advanced"
+    next_step = f"{f'{todo}, or ' if todo else ''}sweep what matters in a job of type advanced"
     return Doubt("combinations-left-out", "note", message, next_step)
 
 

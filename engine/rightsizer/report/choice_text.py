@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from rightsizer.defaults import Choice, ChosenKnob, ChosenType
+from rightsizer.fitting import MOST_CANDIDATES
+from rightsizer.needs import raised
 from rightsizer.report.entries import Entry, Section
 from rightsizer.units import counted, given
 
@@ -65,13 +67,21 @@ def _combinations(choice: Choice) -> list[Entry]:
     crossed = [group for group in choice.groups if len(group) > 1]
     if choice.left_out:
         found += [Entry("together", ", ".join(group)) for group in crossed]
-        why = f"time and trials have room for {choice.room} with finals"
         cut = f"; not every value is measured of {', '.join(choice.cut)}" if choice.cut else ""
+        todo = f"{raised(choice.needs)}, or " if choice.needs else ""
         found.append(
             Entry(
                 "left out",
-                f"{choice.left_out}, for {why}{cut}; allow more limits.duration_s, or sweep what "
-                "matters in a job of type advanced",
+                f"{choice.left_out}: {_why_left_out(choice)}{cut}; {todo}sweep what matters in a "
+                "job of type advanced",
             )
         )
     return found
+
+
+def _why_left_out(choice: Choice) -> str:
+    if not choice.needs:
+        return f"{MOST_CANDIDATES} candidates are the most that a job has room for"
+    limits = " and ".join(one.limit for one in choice.needs)
+    verb = "has" if len(choice.needs) == 1 else "have"
+    return f"{limits} {verb} room for {counted(choice.room, 'candidate')} with finals"

@@ -30,6 +30,8 @@ def plan_document(plan: Plan, choice: Choice | None = None) -> dict[str, Any]:
         "steps": [_step(step) for step in plan.steps],
         "traffic_s": plain(plan.traffic_s),
         "expected_s": plain(plan.expected_s),
+        "allowed_s": plain(plan.allowed_s),
+        "needs": plain(plan.needs),
         "choice": plain(choice),
     }
 

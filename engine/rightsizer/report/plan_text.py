@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import fill
 
 from rightsizer.accelerators import UNTRIED, described
 from rightsizer.candidates import Candidate
 from rightsizer.catalog import InstanceType
 from rightsizer.defaults import Choice
 from rightsizer.machines import format_cpus
-from rightsizer.plan import USUAL_FINALISTS, Plan, PlannedTrial
+from rightsizer.plan import START_S, Plan, PlannedTrial
+from rightsizer.report.budget_text import time_taken, too_short
 from rightsizer.report.cells import Columns, Lines, fold_one, table_text, width_of
 from rightsizer.report.choice_text import choice_sections
 from rightsizer.report.entries import Entry, Section, section_text
@@ -17,7 +19,6 @@ from rightsizer.report.layout import aligned, label, one_line, own_command, vari
 from rightsizer.report.sentence import promise
 from rightsizer.results import JobLine
 from rightsizer.spec import JobSpec
-from rightsizer.standing import FEWEST_STARTS
 from rightsizer.units import ABSENT, counted, duration, given, hourly_usd, significant
 
 PLAN_HEADERS = {
@@ -47,7 +48,7 @@ def plan_table(plan: Plan, spec: JobSpec, width: int | None, choice: Choice | No
 
     `width` is the terminal's, None where there is none.
     """
-    parts = [_summary(plan, spec)]
+    parts = [_summary(plan, spec, width)]
     if choice is not None:
         parts += [section_text(section, width) for section in choice_sections(choice)]
     if plan.trials:
@@ -90,14 +91,12 @@ def instance_types_table(
     return table_text(columns if width_of(columns) <= width else columns[:-1], width)
 
 
-def _summary(plan: Plan, spec: JobSpec) -> str:
-    return (
-        f"{spec.name}: {counted(len(plan.candidates), 'candidate')}, "
-        f"{counted(len(plan.trials), 'trial')}"
-        f"{f' and some {plan.finals} short finals' if plan.finals else ''}, "
-        f"about {duration(plan.expected_s)}"
-        f"{f' of {duration(spec.limits.duration_s)} allowed' if spec.type == 'default' else ''}"
-    )
+def _summary(plan: Plan, spec: JobSpec, width: int | None) -> str:
+    finals = f" and some {plan.finals} short finals" if plan.finals else ""
+    candidates = counted(len(plan.candidates), "candidate")
+    trials = f"{counted(len(plan.trials), 'trial')}{finals}"
+    line = f"{spec.name}: {candidates}, {trials}, {time_taken(plan, spec)}"
+    return line if width is None else fill(line, width)
 
 
 def _sections(plan: Plan, spec: JobSpec) -> list[Section]:
@@ -115,40 +114,28 @@ def _sections(plan: Plan, spec: JobSpec) -> list[Section]:
     accelerators = [Entry(kind, what) for kind, what in equipped.items()]
     accelerators += [Entry("untried", UNTRIED)] if equipped else []
     groups = [t for t in plan.trials if t.twins]
-    allowed_s = spec.limits.duration_s
-    late = Entry(
-        "limits.duration_s",
-        f"the job may take {duration(allowed_s)}, less than expected: the last trials would not "
-        "run; allow more or sweep less",
-    )
-    if plan.finals and plan.scouting_s < allowed_s:
-        late = Entry(
-            "limits.duration_s",
-            f"the job may take {duration(allowed_s)}, less than expected: there may be too little "
-            "time for the finals that tell the best candidates apart",
-        )
-    few = Entry(
-        "limits.max_trials",
-        f"of {spec.limits.max_trials} trials {len(plan.trials)} are the candidates' first: too few "
-        "are left to tell the best apart; allow more",
-    )
     return [
         *([Section("Cannot run", refused)] if refused else []),
         *([Section("Measured once", tuple(map(_group, groups)))] if groups else []),
         *([Section("Containers may", tuple(_relaxation(r) for r in relaxed))] if relaxed else []),
         *([Section("Accelerators", tuple(accelerators))] if accelerators else []),
-        *([Section("Too long", (late,))] if plan.expected_s > allowed_s else []),
-        *([Section("Not to be separated", (few,))] if _too_few(plan) else []),
+        *too_short(plan, spec),
         Section(
-            "Each trial", (Entry("traffic", _traffic(plan, spec)), *_wanted(spec), *co_located)
+            "Each trial",
+            (
+                *_start(spec),
+                Entry("traffic", _traffic(plan, spec)),
+                *_wanted(spec),
+                *co_located,
+            ),
         ),
     ]
 
 
-def _too_few(plan: Plan) -> bool:
-    """Whether a race has no room for its finals."""
-    races = not plan.steps and len(plan.trials) > 1
-    return races and plan.finals < USUAL_FINALISTS * FEWEST_STARTS
+def _start(spec: JobSpec) -> list[Entry]:
+    if spec.server.url:
+        return []
+    return [Entry("server start", f"reckoned at {START_S:g} s; slower ones make the job longer")]
 
 
 def _traffic(plan: Plan, spec: JobSpec) -> str:
