@@ -79,6 +79,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "comparisons",
         "matching",
         "ab_run",
+        "pace",
         "runner",
         "running",
         "crew",

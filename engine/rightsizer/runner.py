@@ -6,12 +6,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from threading import RLock
 from typing import Protocol
 
 from rightsizer.assignment import next_start
+from rightsizer.candidates import Stage
 from rightsizer.crew import SharedControl, one_at_a_time, workers
 from rightsizer.errors import Reason, TrialState
+from rightsizer.events import Event, ServerReady
+from rightsizer.pace import Pace
 from rightsizer.plan import PlannedTrial
 from rightsizer.trial_run import JobContext, Trial
 from rightsizer.trials import TrialRecord
@@ -67,7 +71,7 @@ class Runner:
             parts,
             control=self._control,
             save=one_at_a_time(parts.save, lock),
-            say=one_at_a_time(parts.say, lock),
+            say=one_at_a_time(self._overheard(parts.say), lock),
         )
         self._context = replace(context, parts=parts)
         self._waiting: list[_Waiting] = []
@@ -79,7 +83,9 @@ class Runner:
         self._records: dict[str, TrialRecord] = {}
         self._asked: set[str] = set()
         """Trials that this run has been given."""
-        self._walls_s: list[float] = []
+        self._pace = Pace(context.plan)
+        self._finals: set[str] = set()
+        """Ids of those that the policy has asked for, in this run or before."""
         self._of = self._started = 0
 
     def run(self, done: Mapping[str, TrialRecord]) -> None:
@@ -88,6 +94,7 @@ class Runner:
         Each ends in a saved record whatever happens; only the machine's own faults are raised.
         """
         self._records = dict(done)
+        self._finals = {record.id for record in done.values() if record.stage == "final"}
         self._record_refusals(done)
         self._ask()
         with workers(self._context.plan.at_once) as crew:
@@ -103,12 +110,19 @@ class Runner:
                 raise
         self._leave(done)
 
-    def left_s(self, in_trial_s: float) -> float:
-        """Wall time until the job ends: measured trials, or the plan, for those to come."""
-        plan = self._context.plan
-        planned_s = plan.scouting_s * plan.at_once / max(1, len(plan.trials))
-        each_s = sum(self._walls_s) / len(self._walls_s) if self._walls_s else planned_s
-        return len(self._waiting) * each_s / plan.at_once + max(0.0, each_s - in_trial_s)
+    def _left_s(self, running: Stage, in_trial_s: float) -> float:
+        """Wall time until the job ends, at its deadline at the latest."""
+        waiting = [one.planned.stage for one in self._waiting]
+        left_s = self._pace.left_s(running, in_trial_s, waiting, len(self._finals))
+        return max(0.0, min(left_s, self._deadline_s - time.monotonic()))
+
+    def _overheard(self, say: Callable[[Event], None]) -> Callable[[Event], None]:
+        def heard(event: Event) -> None:
+            if isinstance(event, ServerReady):
+                self._pace.starts_s.append(event.ready_s)
+            say(event)
+
+        return heard
 
     # -- the loop ------------------------------------------------------------------------------
 
@@ -123,6 +137,8 @@ class Runner:
             if trial.id in self._asked:
                 continue
             self._asked.add(trial.id)
+            if trial.stage == "final":
+                self._finals.add(trial.id)
             before = self._records.get(trial.id)
             attempt = before.attempt + 1 if before else 1
             self._waiting.append(_Waiting(self._ordinal(trial), trial, attempt))
@@ -177,7 +193,7 @@ class Runner:
                 chosen.attempt,
                 self._started,
                 self._of,
-                self.left_s,
+                partial(self._left_s, option.stage),
             )
             self._running[crew.submit(trial.run)] = (chosen, option)
             self._gather(patience_s=0.0)
@@ -191,7 +207,7 @@ class Runner:
             chosen, option = self._running.pop(future)
             record = future.result()
             self._records[record.id] = record
-            self._walls_s.append(record.wall_s)
+            self._pace.ended(record.stage, record.wall_s)
             chosen.left -= 1
             chosen.attempt += 1
             if record.state is not TrialState.INTERRUPTED:
