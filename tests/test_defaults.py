@@ -12,7 +12,8 @@ from rightsizer.defaults import Choice, chosen
 from rightsizer.documents import parse_document
 from rightsizer.errors import EnvironmentFault, ExitCode, ProblemsError
 from rightsizer.inventory import THIS_MACHINE, HostSpec, Provided
-from rightsizer.knobs import Size, parse_knobs
+from rightsizer.knob_reading import parse_knobs
+from rightsizer.knobs import Size
 from rightsizer.machines import Machine
 from rightsizer.needs import raised
 from rightsizer.offers import offer_of

@@ -40,6 +40,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "plan",
         "expressions",
         "knobs",
+        "knob_reading",
         "sweeping",
         "combinations",
         "unmet",

@@ -14,7 +14,8 @@ from rightsizer.errors import ExitCode, InputError, ProblemsError
 from rightsizer.hosts.docker import survey as surveys
 from rightsizer.inventory import HostSpec
 from rightsizer.knob_files import knobs_of
-from rightsizer.knobs import Knobs, parse_knobs
+from rightsizer.knob_reading import parse_knobs
+from rightsizer.knobs import Knobs
 from rightsizer.spec import ServerSpec
 
 CONTAINERS = Path(__file__).parents[1] / "containers"

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from rightsizer.documents import parse_document
 from rightsizer.errors import ProblemsError
-from rightsizer.knobs import Knobs, Size, parse_knobs
+from rightsizer.knob_reading import parse_knobs
+from rightsizer.knobs import Knobs, Size
 from rightsizer.sweeping import Design, design
 
 WORKERS = """\

@@ -9,7 +9,8 @@ from rightsizer.archives import regular_file_bytes
 from rightsizer.containers import KNOBS_LABEL, EngineFacts
 from rightsizer.documents import parse_document, read_document
 from rightsizer.errors import InputError
-from rightsizer.knobs import Knobs, parse_knobs
+from rightsizer.knob_reading import parse_knobs
+from rightsizer.knobs import Knobs
 from rightsizer.spec import ServerSpec
 
 FILE = "knobs.yaml"
