@@ -69,6 +69,9 @@ class Job:
     interactions: tuple[Interaction, ...] = ()
     choice: Mapping[str, Any] | None = None
     """How a default job came by its candidates: `rightsizer.defaults.Choice` as plain values."""
+    asked: Mapping[str, Any] | None = None
+    """Of an answer of `what-if`: what differs from the stored job, by the job file's names (`limit`
+    and `target` hold only what differs); None for the job itself."""
 
     @property
     def best(self) -> Recommendation | None:

@@ -44,7 +44,12 @@ class Section:
 
 
 def sections(job: Job, doubts_a_row: int | None = DOUBTS_A_ROW) -> list[Section]:
-    """The sections that have something to say, in their order."""
+    """The sections that have something to say, in their order.
+
+    An answer of `what-if` explains all its doubts: no other command shows it.
+    """
+    if job.asked is not None:
+        doubts_a_row = None
     effects = (*effect_entries(job), *unknown_entries(job))
     found = (
         Section("Effect of each variable on the maximum, all else equal", effects),
