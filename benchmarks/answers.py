@@ -55,6 +55,9 @@ limits: {max_trials: 200, duration_s: 100000}
 GAIN = {"A": 0.03, "B": 0.02, "C": 0.01}
 """How much slower each step of a variable makes the server."""
 
+READINGS = 120
+"""Of what a server uses: a real trial of a minute keeps as many, the fake an hour of them."""
+
 
 def main() -> int:
     """Race, ask, print, compare with the limits."""
@@ -117,7 +120,7 @@ def fakes() -> Outside:
             service_ms=[10 * math.prod(1 + GAIN[name] * int(environment[name]) for name in GAIN)]
         )
 
-    host = FakeHost("local", remember)
+    host = FakeHost("local", remember, usage_s=READINGS)
     return Outside(
         hosts=lambda prepared: {"local": host}, traffic=FakeTraffic(served), leases=False
     )

@@ -14,7 +14,7 @@ from rightsizer.catalog import load_catalog
 from rightsizer.effects import effects_of
 from rightsizer.errors import InputError, Reason, TrialState, UsageError
 from rightsizer.interactions import interactions_of
-from rightsizer.loading import assemble, doubts_of_api, raced, with_doubts_of_api
+from rightsizer.loading import raced, unranked, with_doubts_of_api
 from rightsizer.projecting import NotCovered, at_limit, covered_by_none
 from rightsizer.recommendation import Price, recommend
 from rightsizer.results import Job
@@ -96,7 +96,7 @@ def what_if(
         raise UsageError("nothing is asked", "", "give a target, a limit or prices")
     with Store(Path(store) if store is not None else default_store()) as opened:
         stored = opened.find(job)
-        found = assemble(opened, stored)
+        found = unranked(opened, stored)
     spec = JobSpec.model_validate(dict(found.spec))
     target = _target(spec.target, question)
     limit = _limit(spec.limit, question)
@@ -109,7 +109,7 @@ def what_if(
         standing = raced(trials, spec.model_copy(update={"target": target}), price_of)
         ranked, rejected = recommend(trials, price_of.__getitem__, target, standing)
     ranked, on_job = with_doubts_of_api(ranked, stored.inputs)
-    on_job += [doubt for doubt in found.doubts if doubt not in doubts_of_api(stored.inputs)]
+    on_job += found.doubts
     missing = sum(row.reason == Reason.NOT_COVERED.value for row in rejected)
     if missing:
         on_job.append(doubts.not_covered(missing, limit.percentile, limit.latency_ms or 0.0))
