@@ -26,6 +26,7 @@ BENCHES = (
     "server_overhead",
     "docker_overhead",
     "api_load",
+    "answers",
     "analysis_speed",
     "generator_ceiling",
     "server_record",

@@ -10,7 +10,7 @@ import pytest
 from rightsizer.analysis import doubts
 from rightsizer.analysis.figures import Interval
 from rightsizer.contrasts import START_SPREAD_RATIO
-from rightsizer.effects import Effect, effects_of
+from rightsizer.effects import Effect, UnknownEffect, effects_of, unknown_effects
 from rightsizer.interactions import interactions_of
 from rightsizer.recommendation import Fleet, Recommendation
 
@@ -233,3 +233,88 @@ def test_a_dropped_candidate_weighs_less_for_it_was_dropped_for_looking_bad():
     dropped = [replace(r, doubts=(doubts.dropped(0.01, 1),)) for r in rows]
     half, wider = (math.log(effects_of(x)[0].ratio_ci[1]) for x in (rows, dropped))
     assert wider == pytest.approx(half * math.sqrt(2), rel=1e-9)
+
+
+def batching(off: dict[str, float], on: dict[tuple[str, str], float]) -> list[Recommendation]:
+    """Maxima without batching by A, and with it by A and the time that a batch waits."""
+    rows = [row({"A": a, "BATCH": "false"}, m) for a, m in off.items()]
+    return rows + [row({"A": a, "BATCH": "true", "WAIT": w}, m) for (a, w), m in on.items()]
+
+
+def test_a_variable_that_others_come_with_is_compared_with_each_of_their_settings():
+    rows = batching({"0": 100}, {("0", "1"): 200, ("0", "5"): 800})
+    effect = next(e for e in effects_of(rows) if e.variable == "BATCH")
+    # doubled and eightfold: fourfold
+    assert (effect.baseline, effect.value, effect.pairs) == ("false", "true", 2)
+    assert effect.ratio == pytest.approx(4.0, rel=1e-12)
+    assert effect.averaged_over == ("WAIT",)
+    # the row without batching stands in both pairs, with one error: (2^2 + 1 + 1) / 2^2 of a row's
+    half = Z * math.sqrt(1.5 * (0.01**2 + 0.03**2))
+    assert effect.ratio_ci == pytest.approx((4 * math.exp(-half), 4 * math.exp(half)), rel=1e-9)
+
+
+def test_what_comes_with_a_value_is_left_out_of_the_rest_and_nothing_else_is():
+    # At A=1 nothing without batching was measured.
+    rows = batching({"0": 100}, {("0", "1"): 300, ("1", "1"): 900})
+    found = {e.variable: (e.pairs, round(e.ratio, 9), e.averaged_over) for e in effects_of(rows)}
+    assert found == {"BATCH": (1, 3.0, ("WAIT",)), "A": (1, 3.0, ())}
+
+
+@pytest.mark.parametrize("other", [{"A": "0", "B": "y"}, {"A": "1"}])
+def test_a_variable_that_is_set_or_not_at_one_value_does_not_come_with_it(other):
+    rows = [row({"A": "0"}, 100), row({"A": "1", "B": "x"}, 200)]
+    assert [e.averaged_over for e in effects_of(rows)] == [("B",)]
+    # elsewhere B was set at A=0 too, or not at A=1
+    assert effects_of([*rows, row(other, 400, instance_type="local.2cpu")]) == []
+
+
+def test_two_values_may_each_come_with_variables_of_their_own():
+    rows = [row({"E": "torch", "THREADS": t}, m) for t, m in (("1", 100), ("2", 400))]
+    rows += [row({"E": "onnx", "POOL": "8"}, 100)]
+    effect = next(e for e in effects_of(rows) if e.variable == "E")
+    assert (effect.baseline, effect.pairs, effect.ratio) == ("onnx", 2, pytest.approx(2.0))
+    assert effect.averaged_over == ("POOL", "THREADS")
+
+
+def test_a_variable_whose_own_settings_differ_matters_also_where_it_does_nothing_on_average():
+    rows = batching({"0": 200}, {("0", "1"): 100, ("0", "5"): 400})
+    assert {e.variable: (round(e.ratio, 9), e.verdict) for e in effects_of(rows)} == {
+        "WAIT": (4.0, "matters"),
+        "BATCH": (1.0, "matters"),
+    }
+
+
+def test_a_dependence_on_a_variable_that_others_come_with_is_seen_at_each_of_their_settings():
+    on = {("0", "1"): 100, ("0", "5"): 100, ("1", "1"): 100, ("1", "5"): 400}
+    found = interactions_of(batching({"0": 100, "1": 100}, on))
+    first = next(x for x in found if (x.variable, x.other) == ("A", "BATCH"))
+    # A does nothing without batching; with it, nothing and fourfold
+    assert (first.cells, first.ratio_at_baseline, first.ratio_at_value) == (
+        2,
+        1.0,
+        pytest.approx(2.0),
+    )
+    assert first.ratio == pytest.approx(2.0)
+    z = NormalDist().inv_cdf(1 - 0.025 / len(found))
+    half = z * math.sqrt((2 * 2**2 + 4) * (0.01**2 + 0.03**2)) / 2
+    assert first.ratio_ci == pytest.approx((2 * math.exp(-half), 2 * math.exp(half)), rel=1e-9)
+
+
+def test_a_variable_without_an_effect_says_why():
+    rows = [row({"A": "0", "B": "8", "C": "1"}, 100), row({"A": "1", "B": "8", "C": "2"}, 200)]
+    rejected = [{"A": "0", "B": "32", "C": "1"}, {"A": "0", "B": "128", "C": "1"}]
+    alone = "no measured pair differs in it alone"
+    assert unknown_effects(effects_of(rows), rows, rejected) == [
+        UnknownEffect("A", ("0", "1"), alone),
+        UnknownEffect("B", ("8", "32", "128"), f"{alone} (no maximum was found at 32, 128)"),
+        UnknownEffect("C", ("1", "2"), alone),
+    ]
+
+
+def test_a_variable_with_an_effect_or_of_one_value_has_nothing_to_explain():
+    rows = [row({"A": "0", "B": "1"}, 100), row({"A": "1", "B": "1"}, 200)]
+    assert unknown_effects(effects_of(rows), rows, [{"A": "2", "B": "1"}]) == []
+
+
+def test_where_nothing_has_a_maximum_no_variable_is_explained():
+    assert unknown_effects([], [], [{"A": "0"}, {"A": "1"}]) == []

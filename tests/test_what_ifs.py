@@ -10,10 +10,12 @@ from rightsizer.errors import ExitCode, InputError, Reason, TrialFailed, UsageEr
 from rightsizer.jobs import run
 from rightsizer.loading import load
 from rightsizer.report.columns import price_basis
+from rightsizer.stop_switch import StopSwitch
+from rightsizer.traffic.fake import FakeServer
 from rightsizer.what_ifs import what_if
 from typer.testing import CliRunner
 
-from .fakes import JOB, fake_outside, write_job
+from .fakes import JOB, SERVICE_MS, fake_outside, write_job
 from .test_racing import race
 
 
@@ -121,14 +123,91 @@ def test_a_raced_job_under_another_price_is_ranked_by_its_posterior(tmp_path):
     ("asked", "said"),
     [
         ({}, "nothing is asked"),
-        ({"limit_ms": 0.0}, "latency_ms cannot be 0"),
-        ({"percentile": "P77"}, "percentile cannot be P77"),
-        ({"max_utilisation_ratio": 1.5}, "max_utilisation_ratio cannot be 1.5"),
+        ({"limit_ms": 0.0}, "--limit-ms cannot be 0"),
+        ({"percentile": "P77"}, "--percentile cannot be P77.*'P90'"),
+        ({"max_utilisation_ratio": 70.0}, "--max-utilisation cannot be 70:.*a share such as 0.7"),
+        ({"spare_instances": -1}, "--spare cannot be -1"),
+        ({"invocations_per_min": 0.0}, "--invocations-per-min cannot be 0"),
     ],
 )
 def test_a_question_that_makes_no_sense_is_refused(stairs, asked, said):
     with pytest.raises(UsageError, match=said):
         what_if(stairs, **asked)
+
+
+def test_a_percentile_is_taken_in_any_case(stairs):
+    lower, upper = (what_if(stairs, percentile=name) for name in ("p99", "P99"))
+    assert lower == upper
+    assert lower.spec["limit"]["percentile"] == "P99"
+
+
+def test_a_limit_that_no_candidate_covers_is_told_with_what_all_of_them_cover(stairs):
+    # Measured were 100 to 300 ms of the slow one, which is the first, and 50 to 150 of the fast.
+    with pytest.raises(InputError, match=r"that were measured, 50\.0 ms to 300 ms;"):
+        what_if(stairs, limit_ms=20.0)
+
+
+def test_latencies_that_no_candidate_covers_between_others_are_left_out(tmp_path):
+    job = run(write_job(tmp_path), outside=fake_outside(behaviour=far_apart))
+    with pytest.raises(InputError, match=r"10\.0 ms to 30\.0 ms, 100 ms to 300 ms;"):
+        what_if(job.id, limit_ms=5.0)
+
+
+def far_apart(environment) -> FakeServer:
+    return FakeServer(service_ms=[{"slow": 100.0, "fast": 10.0}[environment["SPEED"]]])
+
+
+def said(*arguments: str) -> str:
+    """What the command prints, on one line."""
+    from rightsizer.cli import app
+
+    done = CliRunner().invoke(app, ["what-if", *arguments])
+    assert done.exit_code == 0
+    return " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("asked", "settings"),
+    [
+        (["--limit-ms", "110"], "limit.latency_ms: 110"),
+        (["--percentile", "p99"], "limit.percentile: P99"),
+        (
+            ["--limit-ms", "110.5", "--percentile", "P90", "--spare", "1"],
+            "limit.percentile: P90 and limit.latency_ms: 110.5",
+        ),
+    ],
+)
+def test_what_was_not_measured_is_confirmed_by_a_job_that_asks_for_it(stairs, asked, settings):
+    assert said(stairs, *asked).endswith(f"Next: run the job with {settings} to confirm")
+
+
+@pytest.mark.parametrize("asked", [["--invocations-per-min", "4000"], ["--limit-ms", "120"]])
+def test_where_only_measured_maxima_are_used_there_is_nothing_to_run(stairs, asked):
+    assert "Next:" not in said(stairs, *asked)
+
+
+@pytest.mark.parametrize("asked", [["--invocations-per-min", "4000"], ["--limit-ms", "110"]])
+def test_an_answer_explains_itself_and_points_at_no_other_document(stairs, asked):
+    text = said(stairs, *asked)
+    assert "rightsizer show" not in text
+    assert "also noted" not in text
+    own = what_if(stairs, invocations_per_min=4000.0).best.doubts
+    assert len(own) > 2
+    assert all(f"{doubt.code} (" in text for doubt in own)
+
+
+def test_an_answer_of_a_stopped_job_does_not_tell_to_finish_the_old_question(tmp_path):
+    switch = StopSwitch()
+
+    def stop_in_the_second(environment) -> FakeServer:
+        if environment["SPEED"] == "fast":
+            switch.press()
+        return FakeServer(service_ms=[SERVICE_MS[environment["SPEED"]]])
+
+    outside = fake_outside(behaviour=stop_in_the_second)
+    job = run(write_job(tmp_path), outside=outside, switch=switch)
+    assert (job.status, len(job.recommendations)) == ("stopped", 1)
+    assert said(job.id, "--limit-ms", "110").endswith("limit.latency_ms: 110 to confirm")
 
 
 def test_headroom_without_any_target_is_refused(tmp_path):
@@ -163,3 +242,4 @@ def test_a_job_that_measured_nothing_has_no_answer_and_the_command_says_so(tmp_p
     done = CliRunner().invoke(app, ["what-if", job.id, "--invocations-per-min", "4000"])
     assert done.exit_code == ExitCode.NO_VALID_MEASUREMENT
     assert "Nothing to recommend" in done.stdout
+    assert f"Next: rightsizer show {job.id}" in done.stdout

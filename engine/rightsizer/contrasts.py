@@ -1,9 +1,15 @@
-"""What effects and interactions share: a row's log maximum, how sure it is, and a verdict. Pure."""
+"""What effects and interactions share: rows that are compared, how sure they are, a verdict. Pure.
+
+Two rows are compared where they differ in one variable, and in those that come with its value: with
+batching off there is no size of a batch, and no row with it off that has one. Each setting of such
+a variable is then a partner of its own, as levels nested in a factor are averaged over (Montgomery,
+Design and Analysis of Experiments, ch. 14); none is picked, so none is picked for its result.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from rightsizer.recommendation import Recommendation
@@ -24,6 +30,9 @@ candidates 10 % of the effects were then called real by their plain intervals, a
 
 Z95 = 1.96
 
+Pair = tuple[Recommendation, Recommendation]
+"""At the first and at the second value of a variable."""
+
 
 def distinct(rows: Sequence[Recommendation]) -> list[Recommendation]:
     """A trial that stands for several instance types says it once: under the first of them."""
@@ -32,7 +41,67 @@ def distinct(rows: Sequence[Recommendation]) -> list[Recommendation]:
 
 def values_of(rows: Sequence[Recommendation], variable: str) -> list[str]:
     """The values that a variable takes, numbers by size, before words by letter."""
-    return sorted({r.environment[variable] for r in rows if variable in r.environment}, key=_order)
+    return in_order(r.environment[variable] for r in rows if variable in r.environment)
+
+
+def in_order(values: Iterable[str]) -> list[str]:
+    """Each once: numbers by size, before words by letter."""
+    return sorted(set(values), key=_order)
+
+
+def pairs_of(
+    rows: Sequence[Recommendation], variable: str, baseline: str, value: str
+) -> list[Pair]:
+    """Every two rows that differ in the variable, and in no other that both could have."""
+    low, high = ([r for r in rows if r.environment.get(variable) == v] for v in (baseline, value))
+    partners: dict[object, list[Recommendation]] = {}
+    for rest, row in _by_rest(high, low, variable):
+        partners.setdefault(rest, []).append(row)
+    return [(row, p) for rest, row in _by_rest(low, high, variable) for p in partners.get(rest, [])]
+
+
+def come_with(pairs: Iterable[Pair]) -> tuple[str, ...]:
+    """The variables that only one row of a pair has, in the rows' order."""
+    return tuple(
+        dict.fromkeys(
+            name
+            for pair in pairs
+            for one, other in (pair, pair[::-1])
+            for name in one.environment
+            if name not in other.environment
+        )
+    )
+
+
+def _by_rest(
+    rows: Sequence[Recommendation], others: Sequence[Recommendation], variable: str
+) -> Iterator[tuple[object, Recommendation]]:
+    """Rows with what a partner must share: all but the variable and what no partner has.
+
+    What a row has and no partner does comes with its value only if that value is never without it.
+    """
+    known = {name for other in others for name in other.environment}
+    for row in rows:
+        mine = row.environment
+        if not mine.keys() <= known and any(r.environment.items() < mine.items() for r in rows):
+            continue
+        rest = frozenset((k, v) for k, v in mine.items() if k in known and k != variable)
+        yield (row.instance_type, row.command, row.basis, rest), row
+
+
+def sum_variance(terms: Iterable[tuple[int, Recommendation]]) -> float | None:
+    """Of a sum of log maxima, each so many times; None where one's is not known.
+
+    A row that stands in several terms has one error, not one in each.
+    """
+    times: dict[str, int] = {}
+    rows: dict[str, Recommendation] = {}
+    for count, row in terms:
+        times[row.trial_id] = times.get(row.trial_id, 0) + count
+        rows[row.trial_id] = row
+    variances = [(times[name], log_variance(row)) for name, row in rows.items()]
+    known = [count**2 * variance for count, variance in variances if variance is not None]
+    return sum(known) if len(known) == len(variances) else None
 
 
 def _order(value: str) -> tuple[bool, int, str]:

@@ -2,8 +2,10 @@
 
 Of four candidates that differ in two variables alone, the ratio of ratios of their maxima; over
 several such fours its geometric mean (the interaction contrast of a factorial; Montgomery, Design
-and Analysis of Experiments, ch. 5, on the log scale). The intervals hold all at once at 95 %:
-Bonferroni over all that are given (Dunn, Journal of the American Statistical Association 56, 1961).
+and Analysis of Experiments, ch. 5, on the log scale). Neighbours in a four are pairs as effects are
+made of: where a value brings variables of its own, each of their settings makes its own four. The
+intervals hold all at once at 95 %: Bonferroni over all that are given (Dunn, Journal of the
+American Statistical Association 56, 1961).
 """
 
 from __future__ import annotations
@@ -15,7 +17,15 @@ from itertools import combinations
 from statistics import NormalDist, fmean
 
 from rightsizer.analysis.figures import Interval
-from rightsizer.contrasts import ContrastVerdict, distinct, log_variance, values_of, verdict_of
+from rightsizer.contrasts import (
+    ContrastVerdict,
+    Pair,
+    distinct,
+    pairs_of,
+    sum_variance,
+    values_of,
+    verdict_of,
+)
 from rightsizer.recommendation import Recommendation
 
 
@@ -60,31 +70,31 @@ def interactions_of(rows: Sequence[Recommendation]) -> list[Interaction]:
 
 
 def _contrasts(rows: Sequence[Recommendation]) -> list[_Contrast]:
-    names = dict.fromkeys(name for row in rows for name in row.environment)
+    pairs = {
+        (name, low, high): pairs_of(rows, name, low, high)
+        for name in dict.fromkeys(name for row in rows for name in row.environment)
+        for low, high in combinations(values_of(rows, name), 2)
+    }
     found = []
-    for a, b in combinations(names, 2):
-        for a0, a1 in combinations(values_of(rows, a), 2):
-            for b0, b1 in combinations(values_of(rows, b), 2):
-                fours = _fours(rows, a, (a0, a1), b, (b0, b1))
-                if fours:
-                    found.append(_Contrast((a, a0, a1, b, b0, b1), tuple(fours)))
+    for a, b in combinations(pairs, 2):
+        fours = _fours(pairs[a], pairs[b]) if a[0] != b[0] else []
+        if fours:
+            found.append(_Contrast((*a, *b), tuple(fours)))
     return found
 
 
-def _fours(
-    rows: Sequence[Recommendation], a: str, of_a: tuple[str, str], b: str, of_b: tuple[str, str]
-) -> list[tuple[Recommendation, ...]]:
-    cells: dict[object, dict[tuple[str, str], Recommendation]] = {}
-    for row in rows:
-        if a in row.environment and b in row.environment:
-            rest = sorted((k, v) for k, v in row.environment.items() if k not in (a, b))
-            key = (row.instance_type, row.command, row.basis, tuple(rest))
-            cells.setdefault(key, {})[row.environment[a], row.environment[b]] = row
-    wanted = [(x, y) for y in of_b for x in of_a]
+def _fours(of_a: Sequence[Pair], of_b: Sequence[Pair]) -> list[tuple[Recommendation, ...]]:
+    """Every two pairs of the one variable whose rows are two pairs of the other."""
+    known = {(low.trial_id, high.trial_id) for low, high in of_a}
+    partners: dict[str, list[Recommendation]] = {}
+    for low, high in of_b:
+        partners.setdefault(low.trial_id, []).append(high)
     return [
-        tuple(cell[place] for place in wanted)
-        for cell in cells.values()
-        if all(place in cell for place in wanted)
+        (base, changed, other, both)
+        for base, changed in of_a
+        for other in partners.get(base.trial_id, [])
+        for both in partners.get(changed.trial_id, [])
+        if (other.trial_id, both.trial_id) in known
     ]
 
 
@@ -92,13 +102,12 @@ def _interaction(contrast: _Contrast, z: float) -> Interaction:
     logs = [[math.log(row.max_invocations_per_min) for row in four] for four in contrast.fours]
     low = fmean(changed - base for base, changed, _, _ in logs)
     high = fmean(both - other for _, _, other, both in logs)
-    variances = [log_variance(row) for four in contrast.fours for row in four]
-    known = [variance for variance in variances if variance is not None]
+    signs = (1, -1, -1, 1)
+    variance = sum_variance(t for four in contrast.fours for t in zip(signs, four, strict=True))
     ci: Interval | None = None
     verdict: ContrastVerdict = "unclear"
-    if len(known) == len(variances):
-        # The fours share no row, so their errors are independent.
-        half = z * math.sqrt(sum(known)) / len(logs)
+    if variance is not None:
+        half = z * math.sqrt(variance) / len(logs)
         ends = math.exp(high - low - half), math.exp(high - low + half)
         ci, verdict = ends, verdict_of(*ends)
     ratios = math.exp(low), math.exp(high), math.exp(high - low)

@@ -54,12 +54,25 @@ def _line(job: Job) -> JobLine:
 
 def assemble(store: Store, stored: StoredJob) -> Job:
     """A job's stored trials, ranked."""
+    found = unranked(store, stored)
     spec = JobSpec.model_validate(dict(stored.spec))
-    trials = store.trials(stored.id)
     prices = {name: Price(**price) for name, price in stored.inputs["prices"].items()}
-    standing = raced(trials, spec, prices)
-    ranked, rejected = recommend(trials, prices.__getitem__, spec.target, standing)
+    standing = raced(found.trials, spec, prices)
+    ranked, rejected = recommend(found.trials, prices.__getitem__, spec.target, standing)
     ranked, on_job = with_doubts_of_api(ranked, stored.inputs)
+    return replace(
+        found,
+        recommendations=tuple(ranked),
+        rejected=tuple(rejected),
+        effects=tuple(effects_of(ranked)),
+        interactions=tuple(interactions_of(ranked)),
+        doubts=(*on_job, *found.doubts),
+    )
+
+
+def unranked(store: Store, stored: StoredJob) -> Job:
+    """What is stored of a job, before anything is made of its trials."""
+    on_job: list[Doubt] = []
     if stored.cut_short:
         # One that never had its inputs cannot be resumed.
         todo = "resume" if "digests" in stored.inputs else "create a new job"
@@ -77,11 +90,10 @@ def assemble(store: Store, stored: StoredJob) -> Job:
         status=store.status_of(stored),
         created=stored.created,
         spec=stored.spec,
-        recommendations=tuple(ranked),
-        rejected=tuple(rejected),
-        effects=tuple(effects_of(ranked)),
-        interactions=tuple(interactions_of(ranked)),
-        trials=tuple(trials),
+        recommendations=(),
+        rejected=(),
+        effects=(),
+        trials=tuple(store.trials(stored.id)),
         doubts=tuple(on_job),
         choice=choice,
         samples_dir=str(store.job_dir(stored.id)),

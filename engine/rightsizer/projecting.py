@@ -24,6 +24,9 @@ class NotCovered:
     """Why a candidate's stored figures do not tell its maximum at another limit."""
 
     why: str
+    basis: Basis
+    seen_ms: tuple[float, float] | None = None
+    """The lowest and the highest latency that was measured; None where no step was."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def at_limit(
         and _latency_ms(step, limit.percentile)
     ]
     if not sound:
-        return NotCovered(f"no step of its {figures.basis} traffic was measured")
+        return NotCovered(f"no step of its {figures.basis} traffic was measured", figures.basis)
     if figures.basis == "closed":
         return _closed(figures, sound, limit)
     return _open(figures, sound, own, limit)
@@ -142,11 +145,27 @@ def _projected(
     )
 
 
-def _outside(low: float, high: float, basis: Basis, limit: LimitSpec) -> NotCovered:
-    seen = f"{milliseconds(math.exp(low))} to {milliseconds(math.exp(high))}"
-    return NotCovered(
+def covered_by_none(refused: Sequence[NotCovered], limit: LimitSpec) -> str:
+    """Why no candidate tells, with the latencies that they cover together, gaps left out."""
+    covered: list[tuple[float, float]] = []
+    for low, high in sorted(one.seen_ms for one in refused if one.seen_ms is not None):
+        if covered and low <= covered[-1][1]:
+            before = covered.pop()
+            low, high = before[0], max(before[1], high)
+        covered.append((low, high))
+    return _why_outside(covered, refused[0].basis, limit) if covered else refused[0].why
+
+
+def _outside(log_low: float, log_high: float, basis: Basis, limit: LimitSpec) -> NotCovered:
+    seen_ms = math.exp(log_low), math.exp(log_high)
+    return NotCovered(_why_outside([seen_ms], basis, limit), basis, seen_ms)
+
+
+def _why_outside(seen: Sequence[tuple[float, float]], basis: Basis, limit: LimitSpec) -> str:
+    ranges = ", ".join(f"{milliseconds(low)} to {milliseconds(high)}" for low, high in seen)
+    return (
         f"{limit.percentile} {milliseconds(limit.latency_ms)} lies outside the {basis} latencies "
-        f"that were measured, {seen}"
+        f"that were measured, {ranges}"
     )
 
 

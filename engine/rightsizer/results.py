@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rightsizer.analysis.figures import Doubt
 from rightsizer.candidates import hash_of
-from rightsizer.effects import Effect
+from rightsizer.effects import Effect, UnknownEffect, unknown_effects
 from rightsizer.errors import ExitCode
 from rightsizer.interactions import Interaction
 from rightsizer.recommendation import Recommendation, Rejection
@@ -69,11 +69,20 @@ class Job:
     interactions: tuple[Interaction, ...] = ()
     choice: Mapping[str, Any] | None = None
     """How a default job came by its candidates: `rightsizer.defaults.Choice` as plain values."""
+    asked: Mapping[str, Any] | None = None
+    """Of an answer of `what-if`: what differs from the stored job, by the job file's names (`limit`
+    and `target` hold only what differs); None for the job itself."""
 
     @property
     def best(self) -> Recommendation | None:
         """The first recommendation."""
         return self.recommendations[0] if self.recommendations else None
+
+    @property
+    def unknown_effects(self) -> tuple[UnknownEffect, ...]:
+        """Variables that were varied and have no effect to report, each with the reason."""
+        without = [row.environment for row in self.rejected]
+        return tuple(unknown_effects(self.effects, self.recommendations, without))
 
     @property
     def exit_code(self) -> ExitCode:

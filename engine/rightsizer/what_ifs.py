@@ -14,8 +14,8 @@ from rightsizer.catalog import load_catalog
 from rightsizer.effects import effects_of
 from rightsizer.errors import InputError, Reason, TrialState, UsageError
 from rightsizer.interactions import interactions_of
-from rightsizer.loading import assemble, doubts_of_api, raced, with_doubts_of_api
-from rightsizer.projecting import NotCovered, at_limit
+from rightsizer.loading import raced, unranked, with_doubts_of_api
+from rightsizer.projecting import NotCovered, at_limit, covered_by_none
 from rightsizer.recommendation import Price, recommend
 from rightsizer.results import Job
 from rightsizer.spec import JobSpec, LimitSpec, TargetSpec
@@ -24,6 +24,15 @@ from rightsizer.store import Store, default_store
 from rightsizer.trials import TrialRecord
 
 T = TypeVar("T", LimitSpec, TargetSpec)
+
+_OPTIONS = {
+    "invocations_per_min": ("--invocations-per-min", "give a number above 0"),
+    "latency_ms": ("--limit-ms", "give milliseconds above 0"),
+    "percentile": ("--percentile", "give one of these"),
+    "max_utilisation_ratio": ("--max-utilisation", "give a share such as 0.7"),
+    "spare_instances": ("--spare", "give 0 or more"),
+}
+"""Of each field, the option that sets it and what it takes."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +66,8 @@ def what_if(
     """A stored job ranked anew, as if it had asked for something else.
 
     Another target, headroom, spares or prices keep the measured maxima. Another limit or percentile
-    (`P50`, `P90`, `P95`, `P99`) reads them off the stored latencies, and refuses what these do not
-    cover.
+    (`P50`, `P90`, `P95`, `P99`; any case) reads them off the stored latencies, and refuses what
+    these do not cover.
 
     Args:
         job: an id or unambiguous name.
@@ -71,13 +80,14 @@ def what_if(
         store: the folder it is kept in; RIGHTSIZER_STORE or the user's data folder if None.
 
     Raises:
-        UsageError: no such job, nothing asked, or headroom or spares without a target.
+        UsageError: no such job, nothing asked, headroom or spares without a target, or a value
+            that makes no sense, by the names of the command's options.
         InputError: nothing of what was measured covers the limit; a bad price file.
     """
     question = Question(
         invocations_per_min,
         limit_ms,
-        percentile,
+        None if percentile is None else percentile.upper(),
         None if prices is None else Path(prices),
         max_utilisation_ratio,
         spare_instances,
@@ -86,7 +96,7 @@ def what_if(
         raise UsageError("nothing is asked", "", "give a target, a limit or prices")
     with Store(Path(store) if store is not None else default_store()) as opened:
         stored = opened.find(job)
-        found = assemble(opened, stored)
+        found = unranked(opened, stored)
     spec = JobSpec.model_validate(dict(found.spec))
     target = _target(spec.target, question)
     limit = _limit(spec.limit, question)
@@ -99,14 +109,18 @@ def what_if(
         standing = raced(trials, spec.model_copy(update={"target": target}), price_of)
         ranked, rejected = recommend(trials, price_of.__getitem__, target, standing)
     ranked, on_job = with_doubts_of_api(ranked, stored.inputs)
-    on_job += [doubt for doubt in found.doubts if doubt not in doubts_of_api(stored.inputs)]
+    on_job += found.doubts
     missing = sum(row.reason == Reason.NOT_COVERED.value for row in rejected)
     if missing:
         on_job.append(doubts.not_covered(missing, limit.percentile, limit.latency_ms or 0.0))
-    asked = {"target": _dumped(target), "limit": limit.model_dump(mode="json")}
     return replace(
         found,
-        spec={**found.spec, **asked},
+        spec={**found.spec, "target": _dumped(target), "limit": _dumped(limit)},
+        asked={
+            "target": _changed(spec.target, target),
+            "limit": _changed(spec.limit, limit),
+            "prices": None if question.prices is None else str(question.prices),
+        },
         recommendations=tuple(ranked),
         rejected=tuple(rejected),
         effects=tuple(effects_of(ranked)),
@@ -152,8 +166,10 @@ def _checked(kind: type[T], values: Mapping[str, Any]) -> T:
         return kind.model_validate(dict(values))
     except ValidationError as error:
         first = error.errors()[0]
-        name, given = first["loc"][-1], first["input"]
-        raise UsageError(f"{name} cannot be {given}", first["msg"], "give another") from None
+        option, todo = _OPTIONS[str(first["loc"][-1])]
+        wrong = first["input"]
+        said = f"{wrong:g}" if isinstance(wrong, float) else wrong
+        raise UsageError(f"{option} cannot be {said}", first["msg"], todo) from None
 
 
 def _prices(
@@ -182,7 +198,7 @@ def _at_limit(
 ) -> list[TrialRecord]:
     """Each candidate's first trial with the figures that it would have had at the limit."""
     found = []
-    refused: list[str] = []
+    refused: list[NotCovered] = []
     for trial in job.trials:
         if trial.stage != "scout" or trial.figures is None:
             found.append(trial)
@@ -196,14 +212,13 @@ def _at_limit(
         together = standing.figures_of(trial.candidate.id) if standing else None
         projected = at_limit(together or trial.figures, steps, own, limit)
         if isinstance(projected, NotCovered):
-            refused.append(projected.why)
-            detail = projected.why
+            refused.append(projected)
             found.append(
                 replace(
                     trial,
                     state=TrialState.INVALID,
                     reason=Reason.NOT_COVERED,
-                    detail=detail,
+                    detail=projected.why,
                     figures=None,
                 )
             )
@@ -211,7 +226,7 @@ def _at_limit(
             found.append(replace(trial, figures=projected))
     if refused and not any(_has_maximum(trial) for trial in found):
         todo = "ask for a limit that was measured, or run the job with this one"
-        raise InputError("the stored curves do not tell", refused[0], todo)
+        raise InputError("the stored curves do not tell", covered_by_none(refused, limit), todo)
     return found
 
 
@@ -220,5 +235,11 @@ def _has_maximum(trial: TrialRecord) -> bool:
     return figures is not None and bool(figures.max_invocations_per_min)
 
 
-def _dumped(target: TargetSpec | None) -> Mapping[str, Any] | None:
-    return None if target is None else target.model_dump(mode="json")
+def _dumped(asked: LimitSpec | TargetSpec | None) -> Mapping[str, Any] | None:
+    return None if asked is None else asked.model_dump(mode="json")
+
+
+def _changed(own: T | None, asked: T | None) -> Mapping[str, Any]:
+    """What is asked otherwise than the job did."""
+    before = _dumped(own) or {}
+    return {k: v for k, v in (_dumped(asked) or {}).items() if k not in before or v != before[k]}

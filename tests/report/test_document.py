@@ -97,7 +97,7 @@ def document():
 def test_the_job_document_has_the_contracts_fields(document):
     assert document["schema"] == "rightsizer/job/1"
     top = {"schema", "job", "recommendations", "rejected", "trials", "effects", "doubts"}
-    top |= {"interactions"}
+    top |= {"interactions", "unknown_effects"}
     assert set(document) == top
     assert set(document["job"]) == {"id", "name", "type", "status", "created", "spec", "choice"}
 

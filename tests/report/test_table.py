@@ -10,6 +10,7 @@ from rightsizer.analysis import doubts
 from rightsizer.analysis.figures import Doubt
 from rightsizer.recommendation import Price
 from rightsizer.report.entries import worst_first
+from rightsizer.report.markdown import job_markdown
 from rightsizer.report.table import result_table
 from rightsizer.results import COLUMNS
 
@@ -144,6 +145,23 @@ def test_effects_say_what_matters_by_how_much_and_how_sure():
     assert "  N 0 -> 1: x0.99 (0.93 to 1.06): no effect seen\n" in text
     assert "  M 0 -> 1: x1.52 (0.90 to 2.00): unclear; measuring longer narrows" in text
     assert "  O 0 -> 1: x1.52 (no interval): unclear; measuring longer, and a level over" in text
+
+
+def test_a_variable_that_others_come_with_and_one_without_an_effect_have_a_line_each():
+    batch = {"BATCHING": "true", "TIMEOUT": "1000"}
+    trials = (
+        measured(1, {"BATCHING": "false"}, 500.0),
+        measured(2, {**batch, "SIZE": "8"}, 1000.0),
+        failed(3, {**batch, "SIZE": "32"}),
+    )
+    job = make_job(trials)
+    for text in (result_table(job, None), job_markdown(job).replace("**", "").replace("- ", "  ")):
+        assert "  BATCHING false -> true: x2.00 (1.81 to 2.21), averaged over" in text
+        assert "averaged over the measured settings of TIMEOUT, SIZE: matters\n" in text
+        assert "  SIZE 8 -> 32: not known: no measured pair differs in it alone (no maximum" in text
+        assert "TIMEOUT 1000" not in text
+    [unknown] = job.document()["unknown_effects"]
+    assert (unknown["variable"], unknown["values"]) == ("SIZE", ["8", "32"])
 
 
 def test_rejected_candidates_stand_below_with_reason_and_detail_on_one_line():

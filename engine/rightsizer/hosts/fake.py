@@ -62,6 +62,7 @@ class FakeServer:
     crashes_at_check: int | None = None
     busy_cpus: float = BUSY_CPUS
     memory_bytes: int = MEMORY_BYTES
+    usage_s: int = USAGE_S
     ready_s: float = 0.0
     checks: int = 0
 
@@ -72,8 +73,8 @@ class FakeServer:
             raise TrialFailed(Reason.CRASHED, "it was told to crash", self.log_tail())
 
     def usage(self) -> Sequence[Usage]:
-        """A reading a second, for an hour of virtual time."""
-        return _readings(self.busy_cpus, self.memory_bytes)
+        """A reading a second of virtual time."""
+        return _readings(self.busy_cpus, self.memory_bytes, self.usage_s)
 
     def log_tail(self, lines: int = 20) -> str:
         """One line."""
@@ -81,9 +82,9 @@ class FakeServer:
 
 
 @cache
-def _readings(busy_cpus: float, memory_bytes: int) -> tuple[Usage, ...]:
+def _readings(busy_cpus: float, memory_bytes: int, usage_s: int) -> tuple[Usage, ...]:
     return tuple(
-        Usage(second * NS_PER_S, busy_cpus * second, memory_bytes) for second in range(USAGE_S)
+        Usage(second * NS_PER_S, busy_cpus * second, memory_bytes) for second in range(usage_s)
     )
 
 
@@ -100,6 +101,7 @@ class FakeHost:
         crashes: Callable[[Launch], int | None] = lambda launch: None,
         busy_cpus: float = BUSY_CPUS,
         memory_bytes: int = MEMORY_BYTES,
+        usage_s: int = USAGE_S,
     ) -> None:
         """Say how its servers behave.
 
@@ -109,9 +111,10 @@ class FakeHost:
             crashes: the number of the check, from 1, at which a launch's server crashes.
             busy_cpus: CPUs that a server keeps busy.
             memory_bytes: what a server holds.
+            usage_s: how long a server is read, s.
         """
         self._name, self._outcome, self._crashes = name, outcome, crashes
-        self._busy_cpus, self._memory_bytes = busy_cpus, memory_bytes
+        self._busy_cpus, self._memory_bytes, self._usage_s = busy_cpus, memory_bytes, usage_s
         self.is_away = False
         self.running: list[FakeServer] = []
         """Servers in use now."""
@@ -140,6 +143,7 @@ class FakeHost:
             self._crashes(launch),
             self._busy_cpus,
             self._memory_bytes,
+            self._usage_s,
         )
         self.running.append(server)
         try:

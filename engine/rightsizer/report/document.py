@@ -34,6 +34,7 @@ def job_document(job: Job) -> dict[str, Any]:
         "recommendations": plain(job.recommendations),
         "rejected": plain(job.rejected),
         "effects": plain(job.effects),
+        "unknown_effects": plain(job.unknown_effects),
         "interactions": plain(job.interactions),
         "doubts": plain(job.doubts),
         "trials": [_trial(job, trial) for trial in job.trials],

@@ -44,9 +44,15 @@ class Section:
 
 
 def sections(job: Job, doubts_a_row: int | None = DOUBTS_A_ROW) -> list[Section]:
-    """The sections that have something to say, in their order."""
+    """The sections that have something to say, in their order.
+
+    An answer of `what-if` explains all its doubts: no other command shows it.
+    """
+    if job.asked is not None:
+        doubts_a_row = None
+    effects = (*effect_entries(job), *unknown_entries(job))
     found = (
-        Section("Effect of each variable on the maximum, all else equal", effect_entries(job)),
+        Section("Effect of each variable on the maximum, all else equal", effects),
         Section("Effects that depend on another variable", interaction_entries(job)),
         Section("What runs out first", bottleneck_entries(job)),
         Section("Not recommended", rejected_entries(job)),
@@ -80,13 +86,23 @@ def effect_entries(job: Job) -> tuple[Entry, ...]:
 
 
 def _effect_text(effect: Effect) -> str:
+    over = ", ".join(effect.averaged_over)
+    mean = f", averaged over the measured settings of {one_line(over)}" if over else ""
     if effect.ratio_ci is None:
         how = "measuring longer, and a level over the limit, give the maxima intervals"
-        return f"{factor(effect.ratio)} (no interval): unclear; {how}"
-    measured = f"{factor(effect.ratio)} ({factors(effect.ratio_ci)})"
+        return f"{factor(effect.ratio)} (no interval){mean}: unclear; {how}"
+    measured = f"{factor(effect.ratio)} ({factors(effect.ratio_ci)}){mean}"
     if effect.verdict == "unclear":
         return f"{measured}: unclear; measuring longer narrows the interval"
     return f"{measured}: {'matters' if effect.verdict == 'matters' else 'no effect seen'}"
+
+
+def unknown_entries(job: Job) -> tuple[Entry, ...]:
+    """Which variable was varied without anything being known of its effect, and why."""
+    return tuple(
+        Entry(one_line(f"{x.variable} {' -> '.join(x.values)}"), one_line(f"not known: {x.why}"))
+        for x in job.unknown_effects
+    )
 
 
 def interaction_entries(job: Job) -> tuple[Entry, ...]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rightsizer.analysis.figures import TrialFigures
 from rightsizer.errors import TrialState
@@ -40,8 +41,10 @@ _STANDS = {
 
 
 def closing_sentence(job: Job, width: int | None = None) -> str:
-    """What to make of a job, with the next command; on one line, or filled to a terminal."""
-    said = f"{finding(job)} Next: {_next_command(job)}"
+    """What to make of a job, with what to do next where there is something; on one line, or filled
+    to a terminal."""
+    step = _next_step(job)
+    said = f"{finding(job)} Next: {step}" if step else finding(job)
     return said if width is None else filled(said, width)
 
 
@@ -79,15 +82,29 @@ def question(job: Job) -> str:
     return ", ".join(parts)
 
 
-def _next_command(job: Job) -> str:
+def _next_step(job: Job) -> str:
+    is_measured = any(trial.is_valid for trial in job.trials)
+    if job.asked is not None and is_measured:
+        return _confirmation(job.asked)
     if job.status in ("stopped", "failed"):
         return f"rightsizer resume {job.id}"
     if job.status in ("pending", "running", "stopping"):
         return f"rightsizer show {job.id}"
-    log = "" if any(trial.is_valid for trial in job.trials) else _first_log(job)
+    log = "" if is_measured else _first_log(job)
     if log:
         return f"tail -n 40 {shlex.quote(log)}, mend it, and run the job again"
     return f"rightsizer show {job.id} --format markdown"
+
+
+def _confirmation(asked: Mapping[str, Any]) -> str:
+    """What would measure an answer of `what-if`: only another limit is not measured already."""
+    settings = [f"limit.{name}: {_plain(value)}" for name, value in asked["limit"].items()]
+    return f"run the job with {' and '.join(settings)} to confirm" if settings else ""
+
+
+def _plain(value: object) -> str:
+    """As a job file has it."""
+    return f"{value:.15g}" if isinstance(value, float) else str(value)
 
 
 def _recommended(job: Job, row: Recommendation) -> str:
