@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from importlib import resources
@@ -92,9 +92,16 @@ class MachineSize:
 class Catalog:
     """Instance types by name, `local.*` made on demand."""
 
-    def __init__(self, rows: Mapping[str, InstanceType], machine: MachineSize) -> None:
+    def __init__(
+        self,
+        rows: Mapping[str, InstanceType],
+        machine: MachineSize,
+        own: Collection[str] = (),
+    ) -> None:
         self._rows = dict(rows)
         self._machine = machine
+        self.own = frozenset(own)
+        """Names of the types that a price file has."""
 
     def rows(self) -> list[InstanceType]:
         """The table's rows, in its order."""
@@ -154,10 +161,9 @@ def load_catalog(machine: MachineSize, prices: Path | None = None) -> Catalog:
     """
     text = resources.files("rightsizer").joinpath("instance_types.csv").read_text("utf-8")
     rows = {row["instance_type"]: _packaged(row) for row in csv.DictReader(text.splitlines())}
-    if prices is not None:
-        for row in _read_price_file(prices, rows):
-            rows[row.name] = row
-    return Catalog(rows, machine)
+    given = [] if prices is None else _read_price_file(prices, rows)
+    own = {row.name: row for row in given}
+    return Catalog({**rows, **own}, machine, own)
 
 
 def _packaged(row: Mapping[str, str]) -> InstanceType:

@@ -16,7 +16,7 @@ from rightsizer.needs import Need, raised
 from rightsizer.recommendation import Price, Recommendation, recommend
 from rightsizer.results import Job, JobLine, Origin
 from rightsizer.spec import JobSpec, SaturateTraffic, SearchTraffic
-from rightsizer.standing import Standing, standing_of
+from rightsizer.standing import Standing, standing_of, unreliable_of
 from rightsizer.store import Store, StoredJob, default_store
 from rightsizer.trials import TrialRecord
 
@@ -58,7 +58,10 @@ def assemble(store: Store, stored: StoredJob) -> Job:
     spec = JobSpec.model_validate(dict(stored.spec))
     prices = {name: Price(**price) for name, price in stored.inputs["prices"].items()}
     standing = raced(found.trials, spec, prices)
-    ranked, rejected = recommend(found.trials, prices.__getitem__, spec.target, standing)
+    unreliable = unreliable_of(found.trials, spec.limit)
+    ranked, rejected = recommend(
+        found.trials, prices.__getitem__, spec.target, standing, unreliable
+    )
     ranked, on_job = with_doubts_of_api(ranked, stored.inputs)
     return replace(
         found,

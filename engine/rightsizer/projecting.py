@@ -14,7 +14,7 @@ from statistics import median
 
 from rightsizer.analysis import doubts
 from rightsizer.analysis.figures import Basis, Interval, StepFigures, TrialFigures
-from rightsizer.analysis.maximum import is_flat
+from rightsizer.analysis.maximum import is_flat, is_set_by_errors
 from rightsizer.spec import LimitSpec
 from rightsizer.units import milliseconds, per_min, per_s
 
@@ -69,7 +69,10 @@ def _open(
     figures: TrialFigures, steps: Sequence[StepFigures], own: LimitSpec, limit: LimitSpec
 ) -> TrialFigures | NotCovered:
     measured = [_load(step, limit.percentile) for step in steps]
-    if own.percentile == limit.percentile and own.latency_ms and figures.max_invocations_per_min:
+    # A lower bound, a cliff and a maximum that errors set say nothing of the latency there.
+    is_of_latency = figures.max_kind == "estimate" and not is_set_by_errors(steps, own)
+    same = own.percentile == limit.percentile and is_of_latency
+    if same and own.latency_ms and figures.max_invocations_per_min:
         # All steps together say where the job's own limit is met, better than any one of them.
         log_rate = math.log(per_s(figures.max_invocations_per_min))
         weight = sum(load.weight for load in measured)

@@ -80,7 +80,7 @@ class Race:
         missing = _missing(scouts, records)
         if missing or len(scouts) < 2:
             return missing
-        return self._unfinished(records) or self._further(records, left_s)
+        return self._unfinished(records, left_s) or self._further(records, left_s)
 
     def why_not(self, trial: PlannedTrial, records: Mapping[str, TrialRecord]) -> str:
         """Why a scout need not be started: a swept value that never works on its type; or ""."""
@@ -96,6 +96,7 @@ class Race:
                 if record.candidate.environment.get(name) == value
                 and record.candidate.instance_type == kind
                 and record.state is not TrialState.RUNNING
+                and record.reason is not Reason.INFEASIBLE  # which says nothing new of the value
             ]
             failed = [record for record in alike if record.reason in INFEASIBLE]
             reasons = {record.reason for record in failed}
@@ -115,18 +116,17 @@ class Race:
     # -- scouts --------------------------------------------------------------------------------
 
     def scouts(self, records: Mapping[str, TrialRecord]) -> list[PlannedTrial]:
-        """One for each candidate; where half a budget told nothing, one more with the whole."""
+        """One for each candidate; where a part of the budget showed no maximum, one more with the
+        whole, as far as `max_trials` has room."""
         if self.plan.scout_traffic_s == self.plan.traffic_s:
             return list(self.plan.trials)
-        found = []
-        for trial in self.plan.trials:
-            found.append(_with(trial, budget_s=self.plan.scout_traffic_s))
-            record = records.get(trial.id)
-            if record is not None and record.figures is not None:
-                codes = {doubt.code for doubt in record.figures.doubts}
-                if TOO_SHORT in codes:
-                    found.append(_with(trial, id=hash_of([trial.id, "whole"])))
-        return found
+        scouts = [_with(trial, budget_s=self.plan.scout_traffic_s) for trial in self.plan.trials]
+        again = [
+            _with(trial, id=hash_of([trial.id, "whole"]))
+            for trial in self.plan.trials
+            if _is_too_short(records.get(trial.id))
+        ]
+        return [*scouts, *again[: max(0, self.spec.limits.max_trials - len(scouts))]]
 
     # -- finals --------------------------------------------------------------------------------
 
@@ -136,8 +136,9 @@ class Race:
             return False
         return starts >= USUAL_STARTS or len(_in_play(standing)) == 1
 
-    def _unfinished(self, records: Mapping[str, TrialRecord]) -> list[PlannedTrial]:
-        """What an earlier run left of its last blocks: worked out anew from all before them."""
+    def _unfinished(self, records: Mapping[str, TrialRecord], left_s: float) -> list[PlannedTrial]:
+        """What is left of the last blocks, worked out anew from all before them: as far as trials
+        and time allow."""
         last = max((record.block for record in records.values()), default=0)
         first = last - (last - 1) % self.plan.at_once
         before = [record for record in records.values() if record.block < first]
@@ -149,17 +150,19 @@ class Race:
             for number in range(first, last + 1)
             for trial in self.block(number, self._members(standing, before), standing)
         ]
-        return [trial for trial in blocks if _is_unfinished(records.get(trial.id))]
+        room = self.spec.limits.max_trials - len(records)
+        begun = [t for t in blocks if t.id in records and _is_unfinished(records[t.id])]
+        new = [trial for trial in blocks if trial.id not in records][: max(0, room)]
+        return [*begun, *new][: int(left_s / self._each_s(list(records.values())))]
 
     def _further(self, records: Mapping[str, TrialRecord], left_s: float) -> list[PlannedTrial]:
         """A block for each host that runs at the same time, as far as trials and time allow."""
         standing = self._standing(list(records.values()))
         if standing is None or self._is_over(standing):
             return []
-        finals = [record for record in records.values() if record.stage == "final"]
-        each_s = fmean([x.wall_s for x in finals]) if finals else START_S + self._final_s
-        number = 1 + max((record.block for record in finals), default=0)
-        members = self._members(standing, list(records.values()))[: int(left_s / each_s)]
+        so_far = list(records.values())
+        number = 1 + max((record.block for record in so_far), default=0)
+        members = self._members(standing, so_far)[: int(left_s / self._each_s(so_far))]
         # Alone, a start says nothing of who is better; but of how good the best is.
         if len(members) < min(2, len(_in_play(standing))):
             return []
@@ -170,6 +173,11 @@ class Race:
                 blocks += self.block(number, members, standing)
                 number += 1
         return blocks
+
+    def _each_s(self, records: Sequence[TrialRecord]) -> float:
+        """What a final takes."""
+        finals = [record.wall_s for record in records if record.stage == "final" and record.wall_s]
+        return fmean(finals) if finals else START_S + self._final_s
 
     def _members(self, standing: Standing, records: Sequence[TrialRecord]) -> list[str]:
         """Of the next block, after these trials: as many as `max_trials` allows."""
@@ -219,7 +227,8 @@ class Race:
         first = closed_step(0, 1, warm_up_s, cut_s=0.2 * warm_up_s)
         rest_s = self._final_s - warm_up_s
         if basis_of(self.spec.traffic, self.spec.limit) == "closed":
-            best = max(entrant.scout.steps, key=lambda step: step.achieved_per_s)
+            within = [step for step in entrant.scout.steps if step.is_within]
+            best = max(within, key=lambda step: step.achieved_per_s)
             return (first, closed_step(1, best.users or 1, rest_s))
         # Four digits: a rate is named, stored and repeated as it is printed.
         return (first, Step(1, "open", rest_s, rate_per_s=float(f"{rate_per_s:.4g}")))
@@ -262,9 +271,17 @@ def _missing(
     return [trial for trial in trials if trial.id not in records or not records[trial.id].is_final]
 
 
-def _is_unfinished(record: TrialRecord | None) -> bool:
-    """Whether a final is to be run (again): one that its host lost twice is given up."""
-    if record is None or record.state is TrialState.STOPPED:
+def _is_too_short(record: TrialRecord | None) -> bool:
+    """Whether a scout ended before it showed a maximum, by no doing of the user's."""
+    if record is None or record.figures is None or record.measurement.stopped_early:
+        return False
+    codes = {doubt.code for doubt in record.figures.doubts}
+    return TOO_SHORT in codes or record.figures.max_kind == "at_least"
+
+
+def _is_unfinished(record: TrialRecord) -> bool:
+    """Whether a final is to be run again: one that its host lost twice is given up."""
+    if record.state is TrialState.STOPPED:
         return True
     return not record.is_final and record.attempt < MOST_ATTEMPTS
 

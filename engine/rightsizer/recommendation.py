@@ -167,19 +167,27 @@ def recommend(
     price_of: Callable[[str], Price],
     target: TargetSpec | None,
     standing: Standing | None = None,
+    unreliable: Mapping[str, TrialRecord] | None = None,
 ) -> tuple[list[Recommendation], list[Rejection]]:
     """Rank every candidate measured within the limits; give the others their reasons.
 
     With a target: cheapest fleet, then cost per inference, then latency. Without: cost per
     inference. Without prices: throughput. Lower bounds come after estimates and brackets. Where
-    candidates were raced, those in the `standing` come first, by the cost that it expects.
+    candidates were raced, the best of the `standing` comes before all.
+
+    Args:
+        trials: of all stages.
+        price_of: by instance type.
+        target: of the fleets.
+        standing: where candidates were raced.
+        unreliable: by candidate id, a failed start of each that fails too often.
     """
     ranked: list[Recommendation] = []
     rejected: list[Rejection] = []
     for trial in _one_each(trials):
         if trial.state is TrialState.RUNNING:
             continue
-        again = standing.unreliable.get(trial.candidate.id) if standing else None
+        again = unreliable.get(trial.candidate.id) if unreliable else None
         if again is not None:
             rejected += [_rejection(again, candidate) for candidate in trial.candidates]
             continue
@@ -198,7 +206,7 @@ def recommend(
             rejected += [_rejection(trial, candidate) for candidate in trial.candidates]
     ranked.sort(key=lambda row: _order(row, target))
     if standing is not None:
-        ranked = _raced(ranked, standing)
+        ranked = _raced(ranked, standing, is_alone=len(standing.entrants) < 2 and not unreliable)
     return [replace(row, rank=rank) for rank, row in enumerate(ranked, start=1)], rejected
 
 
@@ -208,11 +216,12 @@ def _one_each(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
     return list(scouts.values())
 
 
-def _raced(rows: Sequence[Recommendation], standing: Standing) -> list[Recommendation]:
-    """The rows with what the race says of them, those it compared first."""
+def _raced(
+    rows: Sequence[Recommendation], standing: Standing, *, is_alone: bool
+) -> list[Recommendation]:
+    """The rows with what the race says of them, in their order but for the best, which is first."""
     found = []
     claimed: set[str] = set()
-    is_alone = len(standing.entrants) + len(standing.unreliable) < 2
     for row in rows:  # of the types that a trial stands for the cheapest comes first
         entrant = standing.entrants.get(row.candidate_id)
         if entrant is None:
@@ -233,11 +242,8 @@ def _raced(rows: Sequence[Recommendation], standing: Standing) -> list[Recommend
             )
         )
 
-    def order(row: Recommendation) -> tuple[bool, float]:
-        cost = standing.mean_log_cost.get(row.candidate_id)
-        return (True, 0.0) if cost is None or row.p_best is None else (False, cost)
-
-    return sorted(found, key=order)
+    best = next(row for row in found if row.candidate_id == standing.best)
+    return [best, *(row for row in found if row is not best)]
 
 
 def _race_doubts(row: Recommendation, entrant: Entrant, standing: Standing) -> tuple[Doubt, ...]:

@@ -17,7 +17,7 @@ from statistics import fmean
 import numpy as np
 
 from rightsizer.analysis.figures import TrialFigures
-from rightsizer.analysis.maximum import probed
+from rightsizer.analysis.maximum import is_set_by_errors, probed
 from rightsizer.analysis.paired import log_maximum
 from rightsizer.analysis.percentiles import PERCENTILES
 from rightsizer.analysis.queue_model import LatencyCurve, latency_curve
@@ -32,6 +32,8 @@ INDIFFERENCE_RATIO = 0.02
 CONFIDENCE = 0.95
 FEWEST_STARTS = 3
 """Of a finalist, before anything is said of it."""
+FAR = 1e6
+"""Above all differences of log costs."""
 UNKNOWN_SD = 0.3
 """Of the log maximum of a scout without an interval, or not to be relied on."""
 LEAST_SD = 0.01
@@ -72,19 +74,16 @@ class Standing:
 
     limit: LimitSpec
     entrants: Mapping[str, Entrant]
-    unreliable: Mapping[str, TrialRecord]
-    """Those that failed when they were started again, each with its last failed final."""
     log_prices: Floats
     target: TargetSpec | None
     p_lead: Mapping[str, float]
     """Each one's probability to have the lowest cost, as cautiously as all decisions are taken."""
     p_good: Mapping[str, float]
     """To be within `INDIFFERENCE_RATIO` of it."""
-    mean_log_cost: Mapping[str, float]
     mean_log_maximum: Mapping[str, float]
     """Per second."""
     best: str
-    """The one with the lowest expected log cost."""
+    """The one with the lowest expected log cost; with a target, the likeliest to be `p_good`."""
     tied: frozenset[str]
     """Those that cannot be separated from the best at 95 %, itself among them; or nobody."""
     more_starts: int | None
@@ -133,15 +132,14 @@ def standing_of(
     target: TargetSpec | None,
 ) -> Standing | None:
     """How the candidates stand; None where there never were two to compare, nor finals of one."""
-    every = {entrant.candidate_id: entrant for entrant in _entrants(trials, limit)}
-    entrants = {key: x for key, x in every.items() if not _is_unreliable(x)}
-    unreliable = {key: x.own_failures[-1] for key, x in every.items() if _is_unreliable(x)}
+    every = _entrants(trials, limit)
+    entrants = {x.candidate_id: x for x in every if not _is_unreliable(x)}
     prices_usd = {
         key: _lowest_price(entrant.scout, per_hour_usd) for key, entrant in entrants.items()
     }
     if any(price is not None for price in prices_usd.values()):
         entrants = {key: x for key, x in entrants.items() if prices_usd[key] is not None}
-    compared = len(entrants) + len(unreliable) > 1
+    compared = len(entrants) > 1 or any(_is_unreliable(x) for x in every)
     if not entrants or not (compared or any(entrant.finals for entrant in entrants.values())):
         return None
     ids = list(entrants)
@@ -152,22 +150,27 @@ def standing_of(
     within = lowest[:, None] + math.log1p(INDIFFERENCE_RATIO)
     p_good = (costs <= within).mean(axis=0)
     means = costs.mean(axis=0)
-    best = int(means.argmin())
-    tied = _tied(costs, best, [len(entrants[key].finals) for key in ids])
+    # Fleets' costs jump: the mean of two counts is the cost of neither, and no promise is of it.
+    best = int((means if target is None else means - p_good * FAR).argmin())
+    tied = _tied(costs, best)
     return Standing(
         limit=limit,
         entrants=entrants,
-        unreliable=unreliable,
         log_prices=prices,
         target=target,
         p_lead=_shares_of_lowest(ids, costs),
         p_good=dict(zip(ids, p_good.tolist(), strict=True)),
-        mean_log_cost=dict(zip(ids, means.tolist(), strict=True)),
         mean_log_maximum=dict(zip(ids, believed.log_maxima.mean(axis=0).tolist(), strict=True)),
         best=ids[best],
         tied=frozenset(ids[i] for i in tied) if len(tied) > 1 else frozenset(),
         more_starts=_more_starts(costs, best, tied, entrants[ids[best]]),
     )
+
+
+def unreliable_of(trials: Sequence[TrialRecord], limit: LimitSpec) -> dict[str, TrialRecord]:
+    """Those that failed when they were started again: by candidate id the last failed final."""
+    every = _entrants(trials, limit)
+    return {x.candidate_id: x.own_failures[-1] for x in every if _is_unreliable(x)}
 
 
 def _shares_of_lowest(ids: Sequence[str], costs: Floats) -> dict[str, float]:
@@ -254,7 +257,7 @@ def _is_queue(scout: TrialRecord, limit: LimitSpec) -> bool:
     figures = scout.figures
     if figures is None or figures.max_kind != "estimate":
         return False
-    if {doubt.code for doubt in figures.doubts} & NO_QUEUE:
+    if {doubt.code for doubt in figures.doubts} & NO_QUEUE or is_set_by_errors(scout.steps, limit):
         return False
     return figures.basis == "closed" or curve_of(scout, limit) is not None
 
@@ -300,10 +303,10 @@ def _scouted(number: int, scout: TrialRecord) -> Scout:
     return Scout(number, log, max(LEAST_SD, math.log(ci[1] / ci[0]) / (2 * Z95)))
 
 
-def _tied(costs: Floats, best: int, finals: Sequence[int]) -> list[int]:
+def _tied(costs: Floats, best: int) -> list[int]:
     """Who may be cheaper than the best with more than the share of 5 % that each comparison gets
-    (Bonferroni over those that were in the finals)."""
-    others = max(1, sum(1 for count in finals if count) - 1)
+    (Bonferroni over all others)."""
+    others = max(1, costs.shape[1] - 1)
     cheaper = (costs < costs[:, [best]]).mean(axis=0)
     return [i for i in range(costs.shape[1]) if i == best or cheaper[i] > 0.025 / others]
 

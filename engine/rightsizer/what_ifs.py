@@ -19,7 +19,7 @@ from rightsizer.projecting import NotCovered, at_limit, covered_by_none
 from rightsizer.recommendation import Price, recommend
 from rightsizer.results import Job
 from rightsizer.spec import JobSpec, LimitSpec, TargetSpec
-from rightsizer.standing import Standing
+from rightsizer.standing import Standing, unreliable_of
 from rightsizer.store import Store, default_store
 from rightsizer.trials import TrialRecord
 
@@ -104,10 +104,11 @@ def what_if(
     trials = list(found.trials)
     if limit != spec.limit:
         trials = _at_limit(found, raced(trials, spec, price_of), spec.limit, limit)
-        ranked, rejected = recommend(trials, price_of.__getitem__, target)
+        standing = None
     else:
         standing = raced(trials, spec.model_copy(update={"target": target}), price_of)
-        ranked, rejected = recommend(trials, price_of.__getitem__, target, standing)
+    unreliable = unreliable_of(found.trials, spec.limit)
+    ranked, rejected = recommend(trials, price_of.__getitem__, target, standing, unreliable)
     ranked, on_job = with_doubts_of_api(ranked, stored.inputs)
     on_job += found.doubts
     missing = sum(row.reason == Reason.NOT_COVERED.value for row in rejected)
@@ -183,13 +184,11 @@ def _prices(
     from rightsizer.hosts.probe import this_machine  # psutil takes a while: not for other questions
 
     catalog = load_catalog(this_machine().size, file)
-    for name, before in prices.items():
+    for name in prices.keys() & catalog.own:
         kind = catalog.find(name)
         per_hour_usd = None if kind is None else catalog.price(kind, utilisation)
         if kind is not None and per_hour_usd is not None:
             prices[name] = Price(per_hour_usd, kind.price_basis, kind.price_date)
-        else:
-            prices[name] = before
     return prices
 
 

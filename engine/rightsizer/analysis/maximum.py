@@ -40,6 +40,7 @@ FEWEST_BEYOND, WANTED_BEYOND = 1.5, 8.0
 DISAGREES_SDS, DISAGREES_RATIO = 3.0, 0.25
 """The queue's prediction is off when by both: more than noise, and enough to matter."""
 SOAK_S = 600.0
+NEAR_ERRORS = 0.5
 NEAR_TOP_RATIO = 0.97
 
 
@@ -133,6 +134,17 @@ def point_of(step: StepFigures, limit: LimitSpec) -> Point | None:
         as_share = float(step.error_ratio > 0)
     share = max(step.over_limit_ratio, as_share)
     return Point(step.rate_per_s, step.n, share, step.design_effect)
+
+
+def is_set_by_errors(steps: Sequence[StepFigures], limit: LimitSpec) -> bool:
+    """Whether errors come near their limit at a load whose latency is within its own."""
+    return any(
+        step.mode == "open"
+        and step.verdict != "invalid"
+        and step.error_ratio > NEAR_ERRORS * limit.max_error_ratio
+        and (step.latency_ms or math.inf) <= (limit.latency_ms or math.inf)
+        for step in steps
+    )
 
 
 def cliff(steps: Sequence[StepFigures], limit: LimitSpec) -> tuple[float, float] | None:
