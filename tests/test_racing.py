@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from rightsizer.jobs import resume, run
 from rightsizer.loading import load
 from rightsizer.stop_switch import StopSwitch
 from rightsizer.traffic.fake import FakeServer
+from rightsizer.what_ifs import what_if
 
 from .fakes import JOB, fake_outside, write_job
 
@@ -236,3 +238,56 @@ def test_a_stopped_race_goes_on_where_it_was_and_ends_the_same(tmp_path: Path):
     assert len(job.trials) == len(whole.trials)
     assert job.best.p_best == whole.best.p_best
     assert load(job.id) == job
+
+
+def test_candidates_that_all_fail_when_started_again_are_all_rejected(tmp_path: Path):
+    seen: set[str] = set()
+
+    def outcome(launch):
+        speed = launch.environment["SPEED"]
+        if speed in seen:
+            return TrialFailed(Reason.CRASHED, "it starts only once")
+        seen.add(speed)
+        return None
+
+    job = race(tmp_path, 20.0, 20.4, outcome=outcome)
+    assert job.recommendations == ()
+    assert [row.reason for row in job.rejected] == ["crashed", "crashed"]
+
+
+def test_what_fails_when_started_again_is_not_recommended_under_another_limit(tmp_path: Path):
+    starts: dict[str, int] = {}
+
+    def outcome(launch):
+        speed = launch.environment["SPEED"]
+        starts[speed] = starts.get(speed, 0) + 1
+        if speed == "20.0" and starts[speed] > 1:
+            return TrialFailed(Reason.CRASHED, "it starts only once")
+        return None
+
+    job = race(tmp_path, 20.0, 20.4, outcome=outcome)
+    answer = what_if(job.id, limit_ms=110)
+    assert [row.environment["SPEED"] for row in answer.recommendations] == ["20.4"]
+
+
+def test_behind_the_best_rows_come_in_the_order_of_the_costs_that_are_shown(tmp_path: Path):
+    job = race(tmp_path, 20.0, 20.3, 20.6, 21.0, 24.0)
+    costs = [row.cost_per_inference_usd for row in job.recommendations[1:]]
+    assert costs == sorted(costs)
+
+
+@pytest.mark.parametrize(("most", "scouts"), [(18, 18), (12, 12)])
+def test_a_scout_that_a_part_of_the_budget_left_growing_gets_the_whole_while_trials_last(
+    tmp_path: Path, most, scouts
+):
+    def wide(environment) -> FakeServer:
+        return FakeServer(service_ms=[float(environment["SPEED"])], servers=10)
+
+    times = ", ".join(f'"{20 + n}.0"' for n in range(9))
+    text = RACE.replace("{values}", times).replace("{most}", str(most))
+    text = text.replace("type: search", "type: saturate")
+    text = re.sub("limit: .*\n", "", text)
+    job = run(write_job(tmp_path, text), outside=fake_outside(behaviour=wide))
+    kinds = [row.max_kind for row in job.recommendations]
+    assert kinds.count("estimate") == scouts - 9
+    assert sum(trial.stage == "scout" for trial in job.trials) == len(job.trials) == scouts
