@@ -233,6 +233,8 @@ def test_a_stopped_race_goes_on_where_it_was_and_ends_the_same(tmp_path: Path):
     outside = fake_outside(behaviour=served)
     part = run(path, outside=outside, on_event=stop_in_the_third_final, switch=switch)
     assert part.status == "stopped"
+    todo = {d.code: d.next_step for d in part.best.doubts}
+    assert todo["few-starts"] == f"rightsizer resume {part.id}"
     job = resume(part.id, outside=outside)
     assert job.status == "completed"
     assert len(job.trials) == len(whole.trials)

@@ -16,6 +16,7 @@ from rightsizer.recommendation import (
     Recommendation,
     Rejection,
     cost_per_inference_usd,
+    count_doubts,
     fleet_of,
     instance_count,
     recommend,
@@ -406,6 +407,17 @@ def test_the_count_is_doubted_when_the_interval_holds_another_integer(one_max, c
     (row,) = ranked(trial("a", one_max, max_invocations_per_min_ci=ci), goal=goal)
     found = [doubt.figures for doubt in row.doubts if doubt.code == "count-uncertain"]
     assert found == ([] if bounds is None else [{"low": bounds[0], "high": bounds[1]}])
+
+
+def test_a_doubted_count_says_what_all_trials_together_make_likely():
+    goal = target(invocations_per_min=300.0)
+    [doubt] = count_doubts(174.0, (95.5, 221.0), goal, likely=(3, 0.73))
+    assert doubt.message == (
+        "the maximum's interval allows 2 to 4 instances; all trials together make 3 likely (73 %)"
+    )
+    [doubt] = count_doubts(174.0, (170.0, 180.0), goal, likely=(3, 0.6))
+    assert "allows 2 to 3 instances" in doubt.message
+    assert count_doubts(174.0, (170.0, 180.0), goal, likely=(2, 0.9)) == ()
 
 
 @pytest.mark.parametrize(

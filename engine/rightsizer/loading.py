@@ -20,6 +20,8 @@ from rightsizer.standing import Standing, standing_of, unreliable_of
 from rightsizer.store import Store, StoredJob, default_store
 from rightsizer.trials import TrialRecord
 
+OF_TOO_FEW_FINALS = frozenset({"few-starts", "not-separated"})
+
 
 def load(job: str, *, store: str | Path | None = None) -> Job:
     """A stored job by its id or unambiguous name.
@@ -63,6 +65,8 @@ def assemble(store: Store, stored: StoredJob) -> Job:
         found.trials, prices.__getitem__, spec.target, standing, unreliable
     )
     ranked, on_job = with_doubts_of_api(ranked, stored.inputs)
+    if found.status == "stopped" and "digests" in stored.inputs:
+        ranked = [_to_be_resumed(row, stored.id) for row in ranked]
     return replace(
         found,
         recommendations=tuple(ranked),
@@ -78,7 +82,8 @@ def unranked(store: Store, stored: StoredJob) -> Job:
     on_job: list[Doubt] = []
     if stored.cut_short:
         # One that never had its inputs cannot be resumed.
-        todo = "resume" if "digests" in stored.inputs else "create a new job"
+        can_resume = "digests" in stored.inputs
+        todo = f"rightsizer resume {stored.id}" if can_resume else "create a new job"
         on_job.append(doubts.cut_short(stored.cut_short, todo))
     choice = stored.inputs.get("choice")
     if choice and choice["left_out"]:
@@ -102,6 +107,16 @@ def unranked(store: Store, stored: StoredJob) -> Job:
         samples_dir=str(store.job_dir(stored.id)),
         origin=_origin(stored.inputs),
     )
+
+
+def _to_be_resumed(row: Recommendation, job_id: str) -> Recommendation:
+    """What more finals would mend of a job that was stopped, going on with it does."""
+    todo = f"rightsizer resume {job_id}"
+    changed = [
+        replace(doubt, next_step=todo) if doubt.code in OF_TOO_FEW_FINALS else doubt
+        for doubt in row.doubts
+    ]
+    return replace(row, doubts=tuple(changed))
 
 
 def with_doubts_of_api(

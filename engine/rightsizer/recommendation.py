@@ -238,12 +238,22 @@ def _raced(
                 p_best=standing.p_best[row.candidate_id] if first else 0.0,
                 tied_with_best=first and row.candidate_id in standing.tied,
                 starts=1 + len(entrant.finals),
-                doubts=(*_race_doubts(row, entrant, standing), *row.doubts),
+                doubts=(*_race_doubts(row, entrant, standing), *_with_likely_count(row, standing)),
             )
         )
 
     best = next(row for row in found if row.candidate_id == standing.best)
     return [best, *(row for row in found if row is not best)]
+
+
+def _with_likely_count(row: Recommendation, standing: Standing) -> tuple[Doubt, ...]:
+    """The row's doubts; that of its count says what all candidates' trials together make likely."""
+    likely = standing.likely_count(row.candidate_id)
+    if likely is None:
+        return row.doubts
+    ci = row.max_invocations_per_min_ci
+    counted = count_doubts(row.max_invocations_per_min, ci, standing.target, likely)
+    return (*counted, *(doubt for doubt in row.doubts if doubt.code != "count-uncertain"))
 
 
 def _race_doubts(row: Recommendation, entrant: Entrant, standing: Standing) -> tuple[Doubt, ...]:
@@ -252,7 +262,7 @@ def _race_doubts(row: Recommendation, entrant: Entrant, standing: Standing) -> t
     few = len(entrant.finals) < FEWEST_STARTS
     if few and key != standing.best and key not in standing.tied:
         return (doubts.dropped(standing.p_good[key], starts),)
-    found = [doubts.few_starts(starts, 1 + FEWEST_STARTS)] if few else []
+    found = [doubts.few_starts(starts, FEWEST_STARTS)] if few else []
     kept = standing.keeps_promise
     if key == standing.best and (standing.tied or not kept):
         tied, more = len(standing.tied), standing.more_starts
@@ -339,14 +349,19 @@ def _cost_interval(per_hour_usd: float | None, ci: Interval | None) -> Interval 
 
 
 def count_doubts(
-    maximum: float, ci: Interval | None, target: TargetSpec | None
+    maximum: float,
+    ci: Interval | None,
+    target: TargetSpec | None,
+    likely: tuple[int, float] | None = None,
 ) -> tuple[Doubt, ...]:
-    """At most one doubt: the maximum's interval holds another instance count."""
+    """At most one doubt: the maximum's interval, or what is `likely`, holds another count."""
     if target is None or ci is None or ci[0] is None:
         return ()
     most = instance_count(ci[0], target) if ci[0] > 0 else None
     least = instance_count(ci[1] if ci[1] is not None else maximum, target)
-    return () if least == most else (doubts.count_uncertain(least, most),)
+    if likely is not None:
+        least, most = min(least, likely[0]), None if most is None else max(most, likely[0])
+    return () if least == most else (doubts.count_uncertain(least, most, likely),)
 
 
 def _price_doubts(candidate: Candidate, price: Price) -> tuple[Doubt, ...]:

@@ -93,10 +93,23 @@ class Standing:
     def p_best(self) -> Mapping[str, float]:
         """Each one's probability to have the lowest cost, to be told: as often as it says so, it
         is the best (`benchmarks/race_truth.py p_best`)."""
-        believed = _believed(list(self.entrants.values()), self.log_prices, EVEN)
         return _shares_of_lowest(
-            list(self.entrants), log_costs(believed.log_maxima, self.log_prices, self.target)
+            list(self.entrants), log_costs(self._told, self.log_prices, self.target)
         )
+
+    @cached_property
+    def _told(self) -> Floats:
+        """Log maxima as they are told: shape (draws, entrants)."""
+        return _believed(list(self.entrants.values()), self.log_prices, EVEN).log_maxima
+
+    def likely_count(self, candidate_id: str) -> tuple[int, float] | None:
+        """The likeliest number of instances for the target, with its probability, by all trials of
+        all candidates; None without a target."""
+        if self.target is None:
+            return None
+        counts = _counts(self._told[:, list(self.entrants).index(candidate_id)], self.target)
+        values, times = np.unique(counts, return_counts=True)
+        return int(values[times.argmax()]), float(times.max() / len(counts))
 
     @property
     def keeps_promise(self) -> bool:
@@ -108,8 +121,8 @@ class Standing:
         """Wall time that `more_starts` would take, one after the other, s."""
         if self.more_starts is None:
             return None
-        tied = [self.entrants[key].finals for key in self.tied]
-        each_s = [fmean(final.wall_s for final in finals) for finals in tied if finals]
+        tied = [self.entrants[key] for key in self.tied]
+        each_s = [fmean(trial.wall_s for trial in (x.finals or (x.scout,))) for x in tied]
         return self.more_starts * fmean(each_s) * len(tied)
 
     def figures_of(self, candidate_id: str) -> TrialFigures | None:
@@ -163,7 +176,9 @@ def standing_of(
         mean_log_maximum=dict(zip(ids, believed.log_maxima.mean(axis=0).tolist(), strict=True)),
         best=ids[best],
         tied=frozenset(ids[i] for i in tied) if len(tied) > 1 else frozenset(),
-        more_starts=_more_starts(costs, best, tied, entrants[ids[best]]),
+        more_starts=_more_starts(
+            costs, best, tied, len(entrants[ids[best]].finals), believed.spread
+        ),
     )
 
 
@@ -189,11 +204,16 @@ def log_costs(log_maxima: Floats, log_prices: Floats, target: TargetSpec | None)
     each: Floats = log_prices - log_maxima
     if target is None:
         return each
+    fleet: Floats = np.log(_counts(log_maxima, target)) + log_prices + TIE_BREAK * each
+    return fleet
+
+
+def _counts(log_maxima: Floats, target: TargetSpec) -> Floats:
+    """Instances that carry the target, of each of these maxima."""
     wanted_per_s = per_s(target.invocations_per_min) / target.max_utilisation_ratio
     needed = np.ceil(wanted_per_s / np.exp(log_maxima) - 1e-9)
-    count = np.maximum(target.min_instances, needed) + target.spare_instances
-    fleet: Floats = np.log(count) + log_prices + TIE_BREAK * each
-    return fleet
+    counts: Floats = np.maximum(target.min_instances, needed) + target.spare_instances
+    return counts
 
 
 def _entrants(trials: Sequence[TrialRecord], limit: LimitSpec) -> list[Entrant]:
@@ -311,10 +331,15 @@ def _tied(costs: Floats, best: int) -> list[int]:
     return [i for i in range(costs.shape[1]) if i == best or cheaper[i] > 0.025 / others]
 
 
-def _more_starts(costs: Floats, best: int, tied: Sequence[int], entrant: Entrant) -> int | None:
-    """So many more starts of each until the nearest is apart, or known to be within the zone."""
-    starts = len(entrant.finals)
-    if len(tied) < 2 or not starts:
+def _more_starts(
+    costs: Floats, best: int, tied: Sequence[int], starts: int, spread: float
+) -> int | None:
+    """So many more starts of each until the nearest is apart, or known to be within the zone.
+
+    Before any final by what starts are believed to differ by, `spread`: a log ratio of so many
+    paired starts has a variance of twice that spread's square over their number.
+    """
+    if len(tied) < 2:
         return None
     wanted = 0.0
     for other in tied:
@@ -322,5 +347,6 @@ def _more_starts(costs: Floats, best: int, tied: Sequence[int], entrant: Entrant
             continue
         apart = costs[:, other] - costs[:, best]
         goal = max(abs(float(apart.mean())), math.log1p(INDIFFERENCE_RATIO)) / Z95
-        wanted = max(wanted, starts * (float(apart.std()) / goal) ** 2)
+        variance = starts * float(apart.var()) if starts else 2 * spread**2
+        wanted = max(wanted, variance / goal**2, FEWEST_STARTS)
     return max(0, math.ceil(wanted) - starts) or None

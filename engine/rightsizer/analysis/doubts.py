@@ -239,7 +239,7 @@ def not_covered(candidates: int, percentile: str, limit_ms: float) -> Doubt:
 def few_starts(starts: int, wanted: int) -> Doubt:
     """A candidate that may be the best, and whose race ended before its figures were finals'."""
     many = "one start" if starts == 1 else f"{starts} starts"
-    message = f"measured on {many}, where {wanted} carry its figures: they are those of one search"
+    message = f"{many}: the figures are those of its first search until {wanted} finals are in"
     next_step = "raise limits.duration_s and limits.max_trials"
     return Doubt("few-starts", "weakens", message, next_step, {"starts": float(starts)})
 
@@ -326,16 +326,17 @@ def by_price_only(names: Sequence[str], host: str) -> Doubt:
     )
 
 
-def count_uncertain(low: int, high: int | None) -> Doubt:
-    """The maximum's interval holds another instance count."""
+def count_uncertain(low: int, high: int | None, likely: tuple[int, float] | None = None) -> Doubt:
+    """The maximum's interval holds another instance count; `likely`: one, and its probability, by
+    what is known of all candidates."""
     many = f"{low} to {high}" if high is not None else f"{low} or more"
-    return Doubt(
-        "count-uncertain",
-        "weakens",
-        f"the maximum's interval allows {many} instances",
-        f"{LONGER}, or plan for the higher count",
-        {"low": float(low), "high": None if high is None else float(high)},
-    )
+    message = f"the maximum's interval allows {many} instances"
+    figures = {"low": float(low), "high": None if high is None else float(high)}
+    if likely is not None:
+        message += f"; all trials together make {likely[0]} likely ({chance(likely[1])})"
+        figures |= {"likely": float(likely[0]), "p_likely": likely[1]}
+    todo = f"{LONGER}, or plan for the higher count"
+    return Doubt("count-uncertain", "weakens", message, todo, figures)
 
 
 def cut_short(what: str, todo: str = "resume") -> Doubt:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rightsizer.analysis.figures import TrialFigures
+from rightsizer.analysis.figures import Doubt, TrialFigures
 from rightsizer.errors import TrialState
 from rightsizer.recommendation import Recommendation
 from rightsizer.report.columns import price_basis
@@ -192,7 +192,7 @@ def _reservations(row: Recommendation) -> str:
     said = ""
     for doubt in row.doubts:
         if doubt.code == "count-uncertain":
-            said += f"; {doubt.message}: plan for the higher count"
+            said += f"; {doubt.message}: {_count_to_plan(doubt)}"
     weighty = [
         doubt
         for doubt in worst_first(row.doubts)
@@ -203,6 +203,11 @@ def _reservations(row: Recommendation) -> str:
     elif weighty:
         said += "; weakened by: "
     return said + ", ".join(doubt.code for doubt in weighty)
+
+
+def _count_to_plan(doubt: Doubt) -> str:
+    likely = doubt.figures.get("likely")
+    return "plan for the higher count" if likely is None else f"plan for {likely:g} or more"
 
 
 def _nothing_within(job: Job, measured: Sequence[TrialRecord]) -> str:
