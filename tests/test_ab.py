@@ -12,6 +12,7 @@ from rightsizer.errors import ExitCode, InputError, Reason, TrialFailed, UsageEr
 from rightsizer.hosts.records import Calibration
 from rightsizer.jobs import resume, run
 from rightsizer.loading import load
+from rightsizer.report.comparison import comparison_text
 from rightsizer.stop_switch import StopSwitch
 from rightsizer.traffic.fake import FakeServer
 from typer.testing import CliRunner
@@ -308,3 +309,14 @@ def test_a_candidate_of_one_job_alone_is_named(tmp_path: Path):
         "only A has local.1cpu SPEED=21: not compared",
         "only B has local.1cpu SPEED=40: not compared",
     )
+
+
+def test_pairs_that_are_inconclusive_for_one_reason_are_told_together(tmp_path: Path):
+    job = run(job_file(tmp_path, "a", '["20", "30"]'), store=tmp_path / "store", outside=outside())
+    found = compare(job.id, job.id, store=tmp_path / "store")
+    text = comparison_text(found)
+    whys = {pair.comparison.why for pair in found.pairs}
+    assert found.verdict == "inconclusive"
+    for why in whys - {""}:
+        assert f"inconclusive: {why} (" in text
+    assert "of 2 pairs are inconclusive" in text

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from rightsizer.analysis.figures import Doubt
 from rightsizer.analysis.history import StepHistory
+from rightsizer.bottlenecks import Bottleneck
 from rightsizer.documents import parse_document
 from rightsizer.errors import TrialState
 from rightsizer.histories import TrialHistory
@@ -117,6 +118,15 @@ def test_a_curve_never_mixes_the_two_kinds_of_traffic():
     assert _dots(mixed) == _dots(make_job((trial,)))
     assert "9.25/s" in page_of(mixed).text["load"]
     assert "Drawn are closed steps" in page_of(mixed).text["load"]
+
+
+def test_what_runs_out_first_is_told_beside_the_effects():
+    job = make_job()
+    evidence = "CPUs 98 % busy where more users brought nothing more (2 users)"
+    best = replace(job.recommendations[0], bottleneck=Bottleneck("cpu-bound", evidence))
+    told = page_of(replace(job, recommendations=(best,))).text["effects"]
+    assert "What runs out first" in told
+    assert f"cpu-bound: {evidence}" in told
 
 
 def _dots(job: Job) -> int:

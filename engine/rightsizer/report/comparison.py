@@ -68,7 +68,7 @@ def _pair_document(pair: Matched) -> dict[str, Any]:
 def comparison_text(found: Compared) -> str:
     """A table, one line a pair, and the answer in a sentence."""
     rows = [[_name(pair), *_cells(pair)] for pair in found.pairs]
-    lines = [*aligned(HEADERS, rows), "", *found.notes, answer(found)]
+    lines = [*aligned(HEADERS, rows), "", *_reasons(found), *found.notes, answer(found)]
     return "\n".join(lines)
 
 
@@ -84,6 +84,7 @@ def comparison_markdown(found: Compared) -> str:
             "",
             f"A: `{found.job_a.id}`, B: `{found.job_b.id}`; {found.basis} basis, {how}. "
             "Cost is that of an inference; intervals hold together.",
+            *_reasons(found),
             *found.notes,
             "",
         ]
@@ -93,15 +94,31 @@ def comparison_markdown(found: Compared) -> str:
 def answer(found: Compared) -> str:
     """`B is worse: local.1cpu costs 7.1 % more an inference (95 % interval 4.0 to 10 %).`"""
     pairs = [pair for pair in found.pairs if pair.comparison.verdict == found.verdict]
-    first = pairs[0] if pairs else found.pairs[0]
-    said = _sentence(first)
-    if len(found.pairs) > 1:
-        said += f" ({len(pairs)} of {len(found.pairs)} pairs are {found.verdict})"
+    every, told = len(found.pairs), pairs or found.pairs
+    if every > 1 and found.verdict in ("same", "inconclusive"):
+        said = f"{len(pairs)} of {every} pairs are {found.verdict}"  # no pair speaks for them
+    else:
+        said = _sentence(told[0])
+        said += f" ({len(pairs)} of {every} pairs are {found.verdict})" if every > 1 else ""
     if found.fail_on_regression_ratio is not None:
         allowed = f"{100 * found.fail_on_regression_ratio:g} %"
         many = len(found.regressions)
         said += f"; {many} of {len(found.pairs)} regressed by more than {allowed}"
     return f"B is {_AS[found.verdict]}: {said}."
+
+
+def _reasons(found: Compared) -> list[str]:
+    """Of several pairs: what some of them are inconclusive for."""
+    if len(found.pairs) < 2:
+        return []
+    by_reason: dict[str, list[Matched]] = {}
+    for pair in found.pairs:
+        if pair.comparison.why:
+            by_reason.setdefault(pair.comparison.why, []).append(pair)
+    return [
+        f"inconclusive: {why} ({_name(pairs[0]) if len(pairs) == 1 else f'{len(pairs)} pairs'})"
+        for why, pairs in by_reason.items()
+    ]
 
 
 _AS = {
@@ -120,7 +137,7 @@ def _sentence(pair: Matched) -> str:
     ends = (
         "" if low is None or high is None else f" (95 % interval {_signed(low)} to {_signed(high)})"
     )
-    why = f"; {comparison.why}" if comparison.why else ""
+    why = f"; inconclusive: {comparison.why}" if comparison.why else ""
     return f"{_name(pair)} costs {_signed(comparison.ratio)} an inference{ends}{why}"
 
 

@@ -53,12 +53,26 @@ def sections(job: Job, doubts_a_row: int | None = DOUBTS_A_ROW) -> list[Section]
     effects = (*effect_entries(job), *unknown_entries(job))
     found = (
         Section("Effect of each variable on the maximum, all else equal", effects),
-        Section("Effects that depend on another variable", interaction_entries(job)),
-        Section("What runs out first", bottleneck_entries(job)),
+        _dependent(job),
+        _runs_out(job),
         Section("Not recommended", rejected_entries(job)),
         Section("Doubts", doubt_entries(job, doubts_a_row)),
     )
     return [section for section in found if section.entries]
+
+
+def taught(job: Job) -> list[Section]:
+    """What the sweep taught beside the effects that a page draws."""
+    found = (Section("Not known", unknown_entries(job)), _dependent(job), _runs_out(job))
+    return [section for section in found if section.entries]
+
+
+def _dependent(job: Job) -> Section:
+    return Section("Effects that depend on another variable", interaction_entries(job))
+
+
+def _runs_out(job: Job) -> Section:
+    return Section("What runs out first", bottleneck_entries(job))
 
 
 def section_text(section: Section, width: int | None) -> str:

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from rightsizer.histories import TrialHistory
+from rightsizer.report.entries import taught
 from rightsizer.report.layout import one_line
 from rightsizer.report.markdown import DEFINITIONS
 from rightsizer.report.page.caveats import caveats, dropped_table, rejected_table
@@ -63,6 +64,7 @@ def job_html(job: Job, histories: Mapping[str, TrialHistory], written: str) -> s
         loads=load_figures(job),
         progress=progress_figures(job, histories),
         effects=effects_figure(job),
+        taught=taught(job),
         caveats=caveats(job),
         rejected=rejected_table(job),
         dropped=dropped_table(job),
