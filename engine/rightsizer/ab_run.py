@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rightsizer import events
 from rightsizer.analysis.trial import basis_of
+from rightsizer.candidates import shared_variables
 from rightsizer.compared import Compared, Matched
 from rightsizer.jobs import (
     OnEvent,
@@ -127,6 +128,7 @@ def _measure(
                 trials=len(side.candidates) * (1 + match.starts),
                 refused=0,
                 expected_s=match.plan.expected_s,
+                shared=shared_variables(one.environment for one in match.plan.candidates),
             )
         )
         model_dir = unpack_model(side.prepared, job_dir)
@@ -140,9 +142,9 @@ def _measure(
 
     def of_trial(trial: PlannedTrial, together: JobContext) -> JobContext:
         own = of(trial.candidate.id)
-        # Saving and stopping are those of both.
+        # Saving, stopping and what the candidates have in common are those of both.
         parts = replace(together.parts, launch=own.parts.launch, hosts=own.parts.hosts)
-        return replace(own, parts=parts)
+        return replace(own, plan=match.plan, parts=parts)
 
     def save(record: TrialRecord) -> None:
         of(record.candidate.id).parts.save(record)

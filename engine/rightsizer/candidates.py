@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -81,6 +81,24 @@ def candidates_of(spec: JobSpec) -> tuple[tuple[Candidate, ...], list[str]]:
         return expand(spec.candidates), []
     except ProblemsError as error:
         return (), list(error.problems)
+
+
+def shared_variables(environments: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """What all of several candidates have with one value, in the order of the first.
+
+    `environments`: one a candidate. Of a single one nothing is shared: it has no others.
+    """
+    first, *others = environments or [{}]
+    return {
+        name: value
+        for name, value in first.items()
+        if others and all(other.get(name) == value for other in others)
+    }
+
+
+def differing(environment: Mapping[str, str], shared: Mapping[str, str]) -> dict[str, str]:
+    """What is left of an environment without the variables that all candidates share."""
+    return {name: value for name, value in environment.items() if name not in shared}
 
 
 def hash_of(content: object) -> str:

@@ -3,7 +3,8 @@ show them. Nothing else passes from running to showing."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from rightsizer.analysis.figures import StepFigures
 from rightsizer.calibration.judging import Check
@@ -21,6 +22,8 @@ class JobStarted:
     """Trials to run now; on resume, those still missing."""
     refused: int
     expected_s: float
+    shared: Mapping[str, str] = field(default_factory=dict)
+    """Variables that every candidate has with one value."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class TrialStarted:
     """Wall time until the job ends, roughly."""
     starts_server: bool = True
     """False: it runs already, and is only waited for."""
+    brief: str = ""
+    """The label without the shared variables."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,8 @@ class TrialEnded:
     percentile: str | None
     model_latency_ms: float | None
     wall_s: float
+    brief: str = ""
+    """As in `TrialStarted`."""
 
 
 @dataclass(frozen=True)

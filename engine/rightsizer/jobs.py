@@ -11,6 +11,7 @@ from typing import Any
 
 from rightsizer import events
 from rightsizer.archives import MODEL_LIMITS, extract
+from rightsizer.candidates import shared_variables
 from rightsizer.errors import InputError, UsageError
 from rightsizer.failures import failure_of
 from rightsizer.hosts.base import Host, Launch
@@ -243,6 +244,7 @@ def _measure(
             ),
             refused=len(prepared.plan.refused),
             expected_s=prepared.plan.expected_s,
+            shared=shared_variables(one.environment for one in prepared.plan.candidates),
         )
     )
     context = context_of(store, stored, prepared, outside, switch, say, model_dir)

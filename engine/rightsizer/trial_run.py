@@ -13,6 +13,7 @@ from rightsizer import events
 from rightsizer.analysis.excess import Floats
 from rightsizer.analysis.steps import count, judge_steps
 from rightsizer.analysis.windows import latencies_so_far
+from rightsizer.candidates import differing, shared_variables
 from rightsizer.errors import (
     Reason,
     TrialEnded,
@@ -125,6 +126,7 @@ class Trial:
                 number=self.number,
                 of=self.of,
                 label=self.planned.label,
+                brief=_brief(self.planned, self.context.plan),
                 host=self.planned.host.name,
                 left_s=self._left_s(),
                 starts_server=self.context.spec.server.url is None,
@@ -318,6 +320,7 @@ class Trial:
                 number=self.number,
                 of=self.of,
                 label=self.planned.label,
+                brief=_brief(self.planned, self.context.plan),
                 state=record.state.value,
                 reason=None if record.reason is None else record.reason.value,
                 detail=detail,
@@ -332,6 +335,14 @@ class Trial:
 
     def _left_s(self) -> float:
         return self.left_s(time.monotonic() - self.begin_s)
+
+
+def _brief(planned: PlannedTrial, plan: Plan) -> str:
+    """Its label without what all candidates share."""
+    shared = shared_variables(candidate.environment for candidate in plan.candidates)
+    candidate = planned.candidate
+    own = replace(candidate, environment=differing(candidate.environment, shared))
+    return replace(planned, candidate=own).label
 
 
 def _policy(context: JobContext, planned: PlannedTrial) -> StepPolicy:

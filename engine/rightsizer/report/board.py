@@ -146,7 +146,7 @@ def finished_line(event: TrialEnded) -> RenderableType:
     """The line that stays of a trial; what differs between candidates is never cut off it."""
     good = event.max_invocations_per_min is not None
     style = "green" if good else "yellow" if event.state == "succeeded" else "red"
-    name = Text(one_line(event.label))
+    name = Text(one_line(event.brief or event.label))
     if event.detail:
         name.append(f"  {one_line(event.detail)}", "dim")
     result = Text(trial_result(event).ljust(RESULT_WIDTH), style, no_wrap=True)
@@ -162,9 +162,8 @@ def render(board: Board, now_s: float, notice: str = "") -> RenderableType:
     for doing in board.doing:
         name = doing.trial_name.capitalize()
         where = f"  {one_line(doing.trial.host)}" if len(board.doing) > 1 else ""
-        lines.append(
-            _line((f"{name}  ", "bold"), (one_line(doing.trial.label), "cyan"), (where, "dim"))
-        )
+        what = one_line(doing.trial.brief or doing.trial.label)
+        lines.append(_line((f"{name}  ", "bold"), (what, "cyan"), (where, "dim")))
         lines += _lines(doing, now_s)
     if notice:
         lines.append(Text(notice, "yellow"))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from rightsizer.report.layout import drawn, folded
+from rightsizer.report.layout import drawn, filled, folded
 
 GAP = 2
+INDENT = "   "
 MIN_FOLDED = 15
 """What a column that folds is never made narrower than."""
 
@@ -48,6 +50,23 @@ def fold_one(columns: Columns, place: int, width: int) -> Columns:
 def table_text(columns: Columns, width: int) -> str:
     """The table as text; where it is too wide the terminal may wrap it: no figure is ever cut."""
     return drawn(_table(columns), max(width, width_of(columns)))
+
+
+def table_with_words(columns: Columns, words: Sequence[Sequence[str]], width: int) -> str:
+    """The table with words of each row below it, over the whole width: no word that fits is broken.
+
+    A row's lines are as many as its deepest cell has, and rows of several lines stand apart.
+    """
+    header, *heights = [max(map(len, cells)) for cells in zip(*columns, strict=True)]
+    lines = iter(table_text(columns, width).splitlines())
+    parts = ["\n".join(islice(lines, header + 1))]  # and its rule
+    for height, own in zip(heights, words, strict=True):
+        below = [filled(" ".join(own), width, INDENT, INDENT)] if own else []
+        gap = [""] if parts[1:] else []
+        parts.append("\n".join([*gap, *islice(lines, height), *below]))
+        if max(heights) > 1:
+            next(lines, None)
+    return "\n".join(parts)
 
 
 def _folded(cell: Lines, width: int) -> Lines:

@@ -48,7 +48,9 @@ def _knob(knob: ChosenKnob) -> Entry:
         return Entry(knob.name, f"{knob.meaning}; not swept: {knob.why_fixed}")
     values = ", ".join(knob.values)
     written = ", ".join(knob.written)
-    if written != values:
+    if len(knob.values) == 1:
+        values += " on every type here, not swept"
+    if written != ", ".join(knob.values):
         values += f" (from {written})"
     own = "" if knob.default is None else f"; left alone it is {knob.default}"
     return Entry(knob.name, f"{knob.meaning}: {values}{own}")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rightsizer.candidates import differing
 from rightsizer.recommendation import Recommendation
 from rightsizer.report.entries import DOUBTS_A_ROW, worst_first
 from rightsizer.report.layout import own_command, variables
@@ -29,6 +30,7 @@ class Column:
     cell: Callable[[Job, Recommendation], str]
 
 
+_ENVIRONMENT = "EnvironmentParameters"
 _REFERENCE: dict[str, Callable[[Any], str]] = {
     "CostPerHour": hourly_usd,
     "CostPerInference": usd,
@@ -41,15 +43,16 @@ _REFERENCE: dict[str, Callable[[Any], str]] = {
 
 
 def _reference(header: str) -> Column:
-    if header == "EnvironmentParameters":
-        return Column(header, _settings)
+    if header == _ENVIRONMENT:
+        return Column(header, lambda job, row: _settings(row, {}))
     show = _REFERENCE[header]
     return Column(header, lambda job, row: show(reference_row(job, row)[header]))
 
 
-def _settings(job: Job, row: Recommendation) -> str:
-    """The variables, and the command of a candidate that brings its own."""
-    return " ".join([*variables(row.environment), *own_command(row.command)]) or ABSENT
+def _settings(row: Recommendation, shared: Mapping[str, str]) -> str:
+    """The variables but for shared ones, and the command of a candidate that brings its own."""
+    own = variables(differing(row.environment, shared))
+    return " ".join([*own, *own_command(row.command)]) or ABSENT
 
 
 def fleet_interval(row: Recommendation) -> str:
@@ -105,6 +108,12 @@ RESULT_COLUMNS = (
 )
 
 
-def result_cells(job: Job) -> list[list[str]]:
-    """The recommendations as rows of text."""
-    return [[column.cell(job, row) for column in RESULT_COLUMNS] for row in job.recommendations]
+def result_cells(job: Job, shared: Mapping[str, str]) -> list[list[str]]:
+    """The recommendations as rows of text, their environments without the `shared` variables."""
+    return [
+        [
+            _settings(row, shared) if column.header == _ENVIRONMENT else column.cell(job, row)
+            for column in RESULT_COLUMNS
+        ]
+        for row in job.recommendations
+    ]

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from rightsizer.analysis.figures import Doubt
+from rightsizer.candidates import differing
 from rightsizer.effects import Effect
 from rightsizer.interactions import Interaction
 from rightsizer.recommendation import Recommendation, Rejection
 from rightsizer.report.layout import drawn, label, one_line, paragraph
+from rightsizer.report.shared import shared_in
 from rightsizer.results import Job
 from rightsizer.units import factor, factors
 
@@ -153,9 +155,10 @@ def bottleneck_entries(job: Job) -> tuple[Entry, ...]:
 
 def rejected_entries(job: Job) -> tuple[Entry, ...]:
     """Each candidate that is no recommendation, and why."""
+    shared = shared_in(job)
     return tuple(
         Entry(
-            label(row.instance_type, row.environment, row.command),
+            label(row.instance_type, differing(row.environment, shared), row.command),
             one_line(f"{row.reason}: {row.detail}" if row.detail else row.reason)
             + _last_words(row),
         )

@@ -31,6 +31,7 @@ from rightsizer.report.board import (
     trial_result,
 )
 from rightsizer.report.layout import one_line
+from rightsizer.report.shared import shared_line
 from rightsizer.units import counted, duration, milliseconds
 
 LINE_EVERY_S = 10.0
@@ -84,6 +85,8 @@ class _Display:
         self._board = self._board.after(event, self._clock())
         # Not before the first event: until then the command itself may write to the terminal.
         self._live.start()
+        if isinstance(event, JobStarted) and event.shared:
+            self._live.console.print(shared_line(event.shared), markup=False)
         if isinstance(event, TrialEnded):
             self._live.console.print(finished_line(event))
         self._live.refresh()

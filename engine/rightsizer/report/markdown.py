@@ -9,6 +9,7 @@ from rightsizer.report.columns import RESULT_COLUMNS, result_cells
 from rightsizer.report.entries import sections
 from rightsizer.report.layout import one_line
 from rightsizer.report.sentence import finding
+from rightsizer.report.shared import shared_in, shared_line
 from rightsizer.results import Job
 
 DEFINITIONS = (
@@ -66,9 +67,12 @@ def job_markdown(job: Job) -> str:
         f"Job `{job.id}`, {job.status}, created {job.created}. Samples: `{job.samples_dir}`.",
         _escaped(finding(job)),
     ]
+    shared = shared_in(job)
     if job.recommendations:
         headers = [column.header for column in RESULT_COLUMNS]
-        blocks += ["## Recommendations", markdown_table(headers, result_cells(job))]
+        blocks += ["## Recommendations", markdown_table(headers, result_cells(job, shared))]
+    if shared:
+        blocks.append(_escaped(shared_line(shared)))
     for section in sections(job, doubts_a_row=None):
         items = [f"- **{_escaped(e.head)}**: {_escaped(e.text)}" for e in section.entries]
         blocks += [f"## {section.title}", "\n".join(items)]

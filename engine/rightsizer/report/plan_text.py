@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from textwrap import fill
 
 from rightsizer.accelerators import UNTRIED, described
-from rightsizer.candidates import Candidate
+from rightsizer.candidates import Candidate, differing, shared_variables
 from rightsizer.catalog import InstanceType
 from rightsizer.defaults import Choice
 from rightsizer.machines import format_cpus
 from rightsizer.plan import START_S, Plan, PlannedTrial
 from rightsizer.report.budget_text import time_taken, too_short
-from rightsizer.report.cells import Columns, Lines, fold_one, table_text, width_of
+from rightsizer.report.cells import Columns, Lines, fold_one, table_text, table_with_words, width_of
 from rightsizer.report.choice_text import choice_sections
 from rightsizer.report.entries import Entry, Section, section_text
 from rightsizer.report.layout import aligned, label, one_line, own_command, variables
 from rightsizer.report.sentence import promise
+from rightsizer.report.shared import shared_line
 from rightsizer.results import JobLine
 from rightsizer.spec import JobSpec
 from rightsizer.units import ABSENT, counted, duration, given, hourly_usd, significant
@@ -46,20 +47,17 @@ JOBS_TERMINAL_HEADERS = ("Job\ncreated", "Status\nsucceeded", "Best", "Max/min")
 def plan_table(plan: Plan, spec: JobSpec, width: int | None, choice: Choice | None = None) -> str:
     """What a job would do, and how a default one came by it.
 
-    `width` is the terminal's, None where there is none.
+    `width` is the terminal's, None where there is none: then each row has its whole environment.
     """
+    shared = shared_variables(candidate.environment for candidate in plan.candidates)
     parts = [_summary(plan, spec, width)]
     if choice is not None:
         parts += [section_text(section, width) for section in choice_sections(choice)]
     if plan.trials:
-        rows = [_trial_cells(trial) for trial in plan.trials]
-        headers = list(PLAN_HEADERS)
-        if width is None:
-            parts.append("\n".join(aligned(headers, rows)))
-        else:
-            fold = headers.index("EnvironmentParameters")
-            parts.append(_terminal(list(PLAN_HEADERS.values()), rows, fold, width))
-    parts += [section_text(section, width) for section in _sections(plan, spec)]
+        parts.append(_trials(plan, {} if width is None else shared, width))
+    if shared:
+        parts.append(shared_line(shared, width))
+    parts += [section_text(section, width) for section in _sections(plan, spec, shared)]
     return "\n\n".join(parts)
 
 
@@ -99,8 +97,8 @@ def _summary(plan: Plan, spec: JobSpec, width: int | None) -> str:
     return line if width is None else fill(line, width)
 
 
-def _sections(plan: Plan, spec: JobSpec) -> list[Section]:
-    refused = tuple(Entry(_label(r.candidate), one_line(r.why)) for r in plan.refused)
+def _sections(plan: Plan, spec: JobSpec, shared: Mapping[str, str]) -> list[Section]:
+    refused = tuple(Entry(_label(r.candidate, shared), one_line(r.why)) for r in plan.refused)
     sharing = {t.candidate.instance_type: None for t in plan.trials if t.placement.co_located}
     co_located = [
         Entry("co-located", f"{kind} shares a physical core with the generator") for kind in sharing
@@ -116,7 +114,7 @@ def _sections(plan: Plan, spec: JobSpec) -> list[Section]:
     groups = [t for t in plan.trials if t.twins]
     return [
         *([Section("Cannot run", refused)] if refused else []),
-        *([Section("Measured once", tuple(map(_group, groups)))] if groups else []),
+        *([Section("Measured once", tuple(_group(t, shared) for t in groups))] if groups else []),
         *([Section("Containers may", tuple(_relaxation(r) for r in relaxed))] if relaxed else []),
         *([Section("Accelerators", tuple(accelerators))] if accelerators else []),
         *too_short(plan, spec),
@@ -130,6 +128,18 @@ def _sections(plan: Plan, spec: JobSpec) -> list[Section]:
             ),
         ),
     ]
+
+
+def _trials(plan: Plan, shared: Mapping[str, str], width: int | None) -> str:
+    rows = [_trial_cells(trial, shared) for trial in plan.trials]
+    if width is None:
+        return "\n".join(aligned(list(PLAN_HEADERS), rows))
+    columns = _columns(list(PLAN_HEADERS.values()), rows)
+    if width_of(columns) <= width:
+        return table_text(columns, width)
+    place = list(PLAN_HEADERS).index("EnvironmentParameters")
+    words = [row[place].split("\n") for row in rows]
+    return table_with_words([*columns[:place], *columns[place + 1 :]], words, width)
 
 
 def _start(spec: JobSpec) -> list[Entry]:
@@ -155,10 +165,10 @@ def _wanted(spec: JobSpec) -> list[Entry]:
     return found
 
 
-def _group(trial: PlannedTrial) -> Entry:
+def _group(trial: PlannedTrial, shared: Mapping[str, str]) -> Entry:
     others = ", ".join(candidate.instance_type for candidate in trial.twins)
     return Entry(
-        _label(trial.candidate),
+        _label(trial.candidate, shared),
         f"stands for {others} too: nothing here tells them apart, and they rank by price only",
     )
 
@@ -168,15 +178,17 @@ def _relaxation(told: str) -> Entry:
     return Entry(key, what)
 
 
-def _label(candidate: Candidate) -> str:
-    return label(candidate.instance_type, candidate.environment, candidate.own_server)
+def _label(candidate: Candidate, shared: Mapping[str, str]) -> str:
+    own = differing(candidate.environment, shared)
+    return label(candidate.instance_type, own, candidate.own_server)
 
 
-def _trial_cells(trial: PlannedTrial) -> list[str]:
+def _trial_cells(trial: PlannedTrial, shared: Mapping[str, str]) -> list[str]:
     candidate, placement = trial.candidate, trial.placement
+    own = variables(differing(candidate.environment, shared))
     return [
         candidate.instance_type,
-        "\n".join([*variables(candidate.environment), *own_command(candidate.own_server)]),
+        "\n".join([*own, *own_command(candidate.own_server)]),
         trial.host.name,
         format_cpus(placement.server_cpus),
         format_cpus(placement.generator_cpus),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rightsizer.report.columns import RESULT_COLUMNS, result_cells
 from rightsizer.report.entries import section_text, sections
 from rightsizer.report.layout import aligned
+from rightsizer.report.shared import shared_in, shared_line
 from rightsizer.report.terminal import terminal_table
 from rightsizer.results import Job
 
@@ -13,13 +14,16 @@ def result_table(job: Job, width: int | None) -> str:
     """The whole result as text, without a newline at the end.
 
     `width` is the terminal's; None where there is no terminal: then nothing is wrapped or cut, a
-    row is one line and headers are whole.
+    row is one line with its whole environment, and headers are whole.
     """
+    shared = shared_in(job)
     parts = []
     if job.recommendations and width is None:
         headers = [column.header for column in RESULT_COLUMNS]
-        parts.append("\n".join(aligned(headers, result_cells(job))))
+        parts.append("\n".join(aligned(headers, result_cells(job, {}))))
     elif job.recommendations and width is not None:
-        parts.append(terminal_table(job, width))
+        parts.append(terminal_table(job, shared, width))
+    if shared:
+        parts.append(shared_line(shared, width))
     parts += [section_text(section, width) for section in sections(job)]
     return "\n\n".join(parts)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from rightsizer.candidates import differing
 from rightsizer.recommendation import Recommendation
 from rightsizer.report.cells import (
     MIN_FOLDED,
@@ -12,6 +13,7 @@ from rightsizer.report.cells import (
     fold,
     fold_one,
     table_text,
+    table_with_words,
     width_of,
     widths_of,
 )
@@ -26,10 +28,13 @@ _STYLES = {"blocks": "red", "weakens": "yellow", "note": "dim"}
 Cell = Callable[[Job, Recommendation], Lines]
 
 
-def terminal_table(job: Job, width: int) -> str:
-    """One column a figure where that fits, else figures of one kind below each other."""
+def terminal_table(job: Job, shared: Mapping[str, str], width: int) -> str:
+    """One column a figure where that fits, else figures of one kind below each other.
+
+    `shared`: variables that all candidates have in common; no row shows them.
+    """
     percentile = job.recommendations[0].percentile
-    wide, stacked = _wide(percentile), _stacked(percentile)
+    wide, stacked = _wide(percentile, shared), _stacked(percentile, shared)
     if any(row.p_best is not None for row in job.recommendations):
         wide.insert(1, (_head("Best"), lambda job, row: [(chance(row.p_best), ""), *_tie(row)]))
         stacked.insert(2, (_head("Best"), lambda job, row: [(chance(row.p_best), ""), *_tie(row)]))
@@ -37,15 +42,20 @@ def terminal_table(job: Job, width: int) -> str:
         cells = _cells(job, columns)
         if width_of(cells) <= width:
             return table_text(cells, width)
-    return table_text(_fitted(_cells(job, stacked), width), width)
+    cells = _cells(job, stacked)
+    if _fits_beside(cells, width):
+        return table_text(_fitted(cells, width), width)
+    words = [_settings(row, shared) for row in job.recommendations]
+    cells[1] = [cells[1][0], *(cell[:1] for cell in cells[1][1:])]
+    return table_with_words(_fitted(cells, width), words, width)
 
 
-def _wide(percentile: str) -> list[tuple[Lines, Cell]]:
+def _wide(percentile: str, shared: Mapping[str, str]) -> list[tuple[Lines, Cell]]:
     return [
         (_head("#"), lambda job, row: [(str(row.rank), "")]),
         (_head("Instance type"), lambda job, row: [(row.instance_type, _lead(row))]),
         (_head("Count"), lambda job, row: [(str(row.fleet.instance_count), "")]),
-        (_head("Environment"), lambda job, row: _environment(row)),
+        (_head("Environment"), lambda job, row: _environment(row, shared)),
         (_head("Max/min"), lambda job, row: [(_maximum(row), "bold")]),
         (_head("95 % CI"), lambda job, row: [(fleet_interval(row), "")]),
         (_head("Basis"), lambda job, row: [(_basis(row), "")]),
@@ -62,10 +72,10 @@ def _wide(percentile: str) -> list[tuple[Lines, Cell]]:
     ]
 
 
-def _stacked(percentile: str) -> list[tuple[Lines, Cell]]:
+def _stacked(percentile: str, shared: Mapping[str, str]) -> list[tuple[Lines, Cell]]:
     return [
         (_head("#"), lambda job, row: [(str(row.rank), "")]),
-        (_head("Configuration", "environment"), lambda job, row: _configuration(row)),
+        (_head("Configuration", "environment"), lambda job, row: _configuration(row, shared)),
         (
             _head("Max/min", "95 % CI", "basis"),
             lambda job, row: [
@@ -94,17 +104,17 @@ def _head(title: str, *below: str) -> Lines:
     return [(title, "bold"), *((line, "dim") for line in below)]
 
 
-def _settings(row: Recommendation) -> list[str]:
-    return [*variables(row.environment), *own_command(row.command)]
+def _settings(row: Recommendation, shared: Mapping[str, str]) -> list[str]:
+    return [*variables(differing(row.environment, shared)), *own_command(row.command)]
 
 
-def _environment(row: Recommendation) -> Lines:
-    return [(line, "") for line in _settings(row)] or [("-", "dim")]
+def _environment(row: Recommendation, shared: Mapping[str, str]) -> Lines:
+    return [(line, "") for line in _settings(row, shared)] or [("-", "dim")]
 
 
-def _configuration(row: Recommendation) -> Lines:
+def _configuration(row: Recommendation, shared: Mapping[str, str]) -> Lines:
     first = f"{row.fleet.instance_count} x {row.instance_type}"
-    return [(first, _lead(row)), *((line, "") for line in _settings(row))]
+    return [(first, _lead(row)), *((line, "") for line in _settings(row, shared))]
 
 
 def _tie(row: Recommendation) -> Lines:
@@ -136,6 +146,12 @@ def _doubts(row: Recommendation) -> Lines:
 
 def _cells(job: Job, columns: Sequence[tuple[Lines, Cell]]) -> Columns:
     return [[head, *(cell(job, row) for row in job.recommendations)] for head, cell in columns]
+
+
+def _fits_beside(columns: Columns, width: int) -> bool:
+    """Whether the variables, in the second column, fit beside the figures and narrow doubts."""
+    widths = widths_of(columns)
+    return width_of(columns) - widths[-1] + min(MIN_FOLDED, widths[-1]) <= width
 
 
 def _fitted(columns: Columns, width: int) -> Columns:
