@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rightsizer.analysis.figures import Doubt, Severity
+from rightsizer.candidates import differing
 from rightsizer.report.entries import worst_first
 from rightsizer.report.layout import label, one_line
 from rightsizer.report.page.content import Table, row_name, stacked
+from rightsizer.report.shared import shared_in
 from rightsizer.results import Job
 from rightsizer.units import chance, significant
 
@@ -52,11 +54,12 @@ def caveats(job: Job) -> list[tuple[str, list[Caveat]]]:
 
 def rejected_table(job: Job) -> Table:
     """Each candidate that is no recommendation, and why."""
+    shared = shared_in(job)
     return Table(
         ["Candidate", "Reason", "Detail", "Its log ends"],
         [
             [
-                one_line(label(row.instance_type, row.environment, row.command)),
+                one_line(label(row.instance_type, differing(row.environment, shared), row.command)),
                 one_line(row.reason),
                 one_line(row.detail),
                 stacked(*[s for s in row.log_tail.splitlines() if s.strip()][-LOG_LINES:]),
@@ -68,10 +71,11 @@ def rejected_table(job: Job) -> Table:
 
 def dropped_table(job: Job) -> Table:
     """Each recommendation that the race did not go on with, and why."""
+    shared = shared_in(job)
     return Table(
         ["Rank", "Candidate", "PBest", "Why"],
         [
-            [str(row.rank), row_name(row), chance(row.p_best), one_line(doubt.message)]
+            [str(row.rank), row_name(row, shared), chance(row.p_best), one_line(doubt.message)]
             for row in job.recommendations
             for doubt in row.doubts
             if doubt.code == "dropped"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from rightsizer.candidates import differing
 from rightsizer.recommendation import Recommendation
 from rightsizer.report.layout import label, one_line
 from rightsizer.report.page import charts
@@ -43,9 +44,9 @@ def legend(names: Sequence[str]) -> list[tuple[Markup, str]]:
     return [(drawing(charts.key(number)), name) for number, name in enumerate(names)]
 
 
-def row_name(row: Recommendation) -> str:
-    """A recommendation's candidate, on one line."""
-    return one_line(label(row.instance_type, row.environment, row.command))
+def row_name(row: Recommendation, shared: Mapping[str, str]) -> str:
+    """A recommendation's candidate, on one line, without the variables that all share."""
+    return one_line(label(row.instance_type, differing(row.environment, shared), row.command))
 
 
 def stacked(*lines: str) -> str:

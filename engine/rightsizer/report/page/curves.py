@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rightsizer.analysis.figures import StepFigures
+from rightsizer.candidates import differing
 from rightsizer.report.entries import effect_entries
 from rightsizer.report.layout import label, one_line
 from rightsizer.report.page.axes import Axis
 from rightsizer.report.page.charts import Point, Series, lines, ratios
 from rightsizer.report.page.content import Figure, Table, drawing, legend
+from rightsizer.report.shared import shared_in
 from rightsizer.results import Job
 from rightsizer.spec import LimitSpec
 from rightsizer.trials import TrialRecord
@@ -38,8 +40,8 @@ def overview(job: Job) -> Figure | None:
     rows = [row for row in rows if steps.get(row.candidate_id)][:TOGETHER]
     if len(rows) < 2:
         return None
-    limit = _limit(job)
-    names = [f"{row.rank}: {_name(job, row.candidate_id)}" for row in rows]
+    limit, shared = _limit(job), shared_in(job)
+    names = [f"{row.rank}: {_name(job, row.candidate_id, shared)}" for row in rows]
     curves = [
         Series(number, _points(steps[row.candidate_id], with_bars=False), str(row.rank))
         for number, row in enumerate(rows)
@@ -70,14 +72,14 @@ def overview(job: Job) -> Figure | None:
 
 def load_figures(job: Job) -> list[Figure]:
     """Latency against load of every candidate that was measured, recommended ones first."""
-    limit = _limit(job)
+    limit, shared = _limit(job), shared_in(job)
     steps = _steps_by_candidate(job)
     ranks = {row.candidate_id: row for row in reversed(job.recommendations)}
     order = sorted(steps, key=lambda key: ranks[key].rank if key in ranks else len(steps) + 1)
     found = []
     for key in order:
         row = ranks.get(key)
-        name = _name(job, key)
+        name = _name(job, key, shared)
         title = f"{row.rank}: {name}" if row else f"not recommended: {name}"
         every, own = [s for t in _of(job, key) for s in t.steps], steps[key]
         found.append(
@@ -210,11 +212,11 @@ def _of(job: Job, candidate_id: str) -> list[TrialRecord]:
     return [trial for trial in job.trials if trial.candidate.id == candidate_id]
 
 
-def _name(job: Job, candidate_id: str) -> str:
-    """Of all instance types that the trial stands for."""
+def _name(job: Job, candidate_id: str, shared: Mapping[str, str]) -> str:
+    """Of all instance types that the trial stands for, without the variables that all share."""
     candidate = _of(job, candidate_id)[0].candidate
     types = " = ".join(c.instance_type for c in _of(job, candidate_id)[0].candidates)
-    return one_line(label(types, candidate.environment, candidate.own_server))
+    return one_line(label(types, differing(candidate.environment, shared), candidate.own_server))
 
 
 def _limit(job: Job) -> LimitSpec:

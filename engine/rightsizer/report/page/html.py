@@ -19,6 +19,7 @@ from rightsizer.report.page.progress import progress_figures
 from rightsizer.report.page.ranking import cost_against_latency, ranked_table
 from rightsizer.report.page.repeat import facts, spec_yaml, trials_table
 from rightsizer.report.sentence import finding, question
+from rightsizer.report.shared import shared_in, shared_line
 from rightsizer.results import Job
 
 MORE_DEFINITIONS = (
@@ -59,6 +60,7 @@ def job_html(job: Job, histories: Mapping[str, TrialHistory], written: str) -> s
         finding=one_line(finding(job)),
         question=question(job),
         ranked=ranked_table(job),
+        shared=shared_line(shared_in(job)),
         cost=cost_against_latency(job),
         overview=overview(job),
         loads=load_figures(job),

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rightsizer.analysis.history import StepHistory
+from rightsizer.candidates import differing
 from rightsizer.histories import TrialHistory
 from rightsizer.report.layout import label, one_line
 from rightsizer.report.page.axes import LEFT, RIGHT, WIDTH, Axis
 from rightsizer.report.page.charts import Band, Point, Series, lines
 from rightsizer.report.page.content import Figure, Table, drawing
+from rightsizer.report.shared import shared_in
 from rightsizer.results import Job
 from rightsizer.spec import LimitSpec
 from rightsizer.trials import TrialRecord
@@ -25,8 +27,9 @@ def progress_figures(
 ) -> list[tuple[str, Figure | None, str]]:
     """(name, its two charts, why they are missing) of each trial that drove a step."""
     limit = LimitSpec.model_validate(job.spec.get("limit", {}))
+    shared = shared_in(job)
     return [
-        (_name(trial), _figure(histories[trial.id], limit), histories[trial.id].missing)
+        (_name(trial, shared), _figure(histories[trial.id], limit), histories[trial.id].missing)
         for trial in job.trials
         if trial.id in histories
     ]
@@ -87,7 +90,8 @@ def _table(steps: Sequence[StepHistory], percentile: str) -> Table:
     )
 
 
-def _name(trial: TrialRecord) -> str:
+def _name(trial: TrialRecord, shared: Mapping[str, str]) -> str:
     candidate = trial.candidate
-    name = label(candidate.instance_type, candidate.environment, candidate.own_server)
+    own = differing(candidate.environment, shared)
+    name = label(candidate.instance_type, own, candidate.own_server)
     return one_line(f"{name}, {trial.stage} on {trial.host} (trial {trial.id})")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rightsizer.analysis.figures import Interval
 from rightsizer.analysis.front import front
+from rightsizer.candidates import differing
 from rightsizer.recommendation import Recommendation
 from rightsizer.report.columns import price_basis, tied
 from rightsizer.report.entries import worst_first
@@ -13,6 +14,7 @@ from rightsizer.report.layout import own_command, variables
 from rightsizer.report.page.axes import Axis
 from rightsizer.report.page.charts import Point, scatter
 from rightsizer.report.page.content import Figure, Table, drawing, row_name, stacked
+from rightsizer.report.shared import shared_in
 from rightsizer.results import Job
 from rightsizer.units import (
     ABSENT,
@@ -26,11 +28,10 @@ from rightsizer.units import (
     usd,
 )
 
+CANDIDATE = "InstanceType\nEnvironment\nProvenance"
 COLUMNS: Sequence[tuple[str, Callable[[Recommendation], str]]] = (
-    ("Rank", lambda row: str(row.rank)),
-    ("InstanceType\nEnvironment\nProvenance", lambda row: _candidate(row)),
     ("Initial-\nInstance-\nCount", lambda row: _count(row)),
-    ("MaxInvocations\nper min, of the fleet\n95 % CI", lambda row: _maximum(row)),
+    ("MaxInvocations\nper min, of the fleet\n95 % CI\nBottleneck", lambda row: _maximum(row)),
     ("Basis\nMaxKind\nStarts", lambda row: _kind(row)),
     ("ModelLatency\n95 % CI", lambda row: _latency(row)),
     ("CostPerHour\nCost a month\nPriceBasis", lambda row: _costs(row)),
@@ -41,9 +42,13 @@ COLUMNS: Sequence[tuple[str, Callable[[Recommendation], str]]] = (
 
 
 def ranked_table(job: Job) -> Table:
-    """Every recommendation with its evidence."""
-    rows = [[cell(row) or ABSENT for _, cell in COLUMNS] for row in job.recommendations]
-    return Table([header for header, _ in COLUMNS], rows)
+    """Every recommendation with its evidence, but for the variables that all candidates share."""
+    shared = shared_in(job)
+    rows = [
+        [str(row.rank), _candidate(row, shared), *(cell(row) or ABSENT for _, cell in COLUMNS)]
+        for row in job.recommendations
+    ]
+    return Table(["Rank", CANDIDATE, *(header for header, _ in COLUMNS)], rows)
 
 
 def cost_against_latency(job: Job) -> Figure | None:
@@ -64,7 +69,7 @@ def cost_against_latency(job: Job) -> Figure | None:
         for row in rows
     ]
     best = front([(point.x, point.y) for point in points])
-    percentile = rows[0].percentile
+    percentile, shared = rows[0].percentile, shared_in(job)
     left_out = len(job.recommendations) - len(rows)
     return Figure(
         title="Cost against latency",
@@ -82,7 +87,7 @@ def cost_against_latency(job: Job) -> Figure | None:
             [
                 [
                     str(row.rank),
-                    row_name(row),
+                    row_name(row, shared),
                     usd(row.cost_per_inference_usd),
                     _usd_interval(row.cost_per_inference_usd_ci),
                     milliseconds(row.model_latency_ms),
@@ -98,9 +103,9 @@ def cost_against_latency(job: Job) -> Figure | None:
     )
 
 
-def _candidate(row: Recommendation) -> str:
-    own = own_command(row.command)
-    return stacked(row.instance_type, *variables(row.environment), *own, row.provenance)
+def _candidate(row: Recommendation, shared: Mapping[str, str]) -> str:
+    own = [*variables(differing(row.environment, shared)), *own_command(row.command)]
+    return stacked(row.instance_type, *own, row.provenance)
 
 
 def _count(row: Recommendation) -> str:
@@ -115,6 +120,7 @@ def _maximum(row: Recommendation) -> str:
         bound + significant(row.fleet.max_invocations_per_min),
         _between(interval(row.fleet.max_invocations_per_min_ci)),
         "" if busy is None else f"{percent(busy)} busy at the target",
+        "" if row.bottleneck is None else row.bottleneck.code,
     )
 
 
