@@ -98,4 +98,4 @@ def print_comparison(found: Compared) -> None:
     """The table and the answer."""
     from rightsizer.report.comparison import comparison_text
 
-    print(comparison_text(found))
+    print(comparison_text(found, terminal_width()))

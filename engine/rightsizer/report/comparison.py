@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rightsizer.compared import Compared, Matched
 from rightsizer.comparing import Comparison
-from rightsizer.report.layout import aligned, label
-from rightsizer.report.markdown import markdown_table
+from rightsizer.report.cells import Columns, Lines, table_text, table_with_words, width_of
+from rightsizer.report.comparison_answer import answer, name_of, reasons, shared_of, words_of
+from rightsizer.report.layout import aligned, filled
+from rightsizer.report.markdown import escaped, markdown_table
+from rightsizer.report.shared import shared_line
 from rightsizer.units import ABSENT, significant
 
 SCHEMA = "rightsizer/comparison/1"
-HEADERS = ("Candidate", "Verdict", "CostRatio", "CostRatioCI", "MaxA", "MaxB", "Starts", "CouldSee")
+HEADERS = (
+    "Pair",
+    "Candidate",
+    "Verdict",
+    "CostRatio",
+    "CostRatioCI",
+    "MaxA",
+    "MaxB",
+    "Starts",
+    "CouldSee",
+)
 MARKDOWN_HEADERS = (
+    "Pair",
     "Candidate",
     "B is",
     "Cost, B / A",
@@ -65,85 +80,70 @@ def _pair_document(pair: Matched) -> dict[str, Any]:
     }
 
 
-def comparison_text(found: Compared) -> str:
-    """A table, one line a pair, and the answer in a sentence."""
-    rows = [[_name(pair), *_cells(pair)] for pair in found.pairs]
-    lines = [*aligned(HEADERS, rows), "", *_reasons(found), *found.notes, answer(found)]
-    return "\n".join(lines)
+def comparison_text(found: Compared, width: int | None = None) -> str:
+    """A table, the reasons of what is inconclusive, and the answer in a sentence.
+
+    `width` is the terminal's; None where there is none: then a pair is one line, with its whole
+    environment.
+    """
+    shared = shared_of(found)
+    parts = [_table(found, shared, width)]
+    parts += [[shared_line(shared, width)]] if shared else []
+    said = [*reasons(found), *found.notes]
+    parts += [[_filled(line, width) for line in said]] if said else []
+    parts.append([_filled(answer(found), width)])
+    return "\n\n".join("\n".join(lines) for lines in parts)
 
 
 def comparison_markdown(found: Compared) -> str:
-    """A heading with the answer, and the table."""
-    rows = [[_name(pair), *_cells(pair)] for pair in found.pairs]
+    """A heading with the answer, the table, and the reasons of what is inconclusive."""
+    shared = shared_of(found)
+    rows = [[*_numbered(n, pair, shared), *_cells(pair)] for n, pair in enumerate(found.pairs, 1)]
     how = "measured in turn, on shared arrivals and payloads" if found.is_paired else "stored jobs"
-    return "\n".join(
-        [
-            f"**{answer(found)}**",
-            "",
-            markdown_table(MARKDOWN_HEADERS, rows),
-            "",
-            f"A: `{found.job_a.id}`, B: `{found.job_b.id}`; {found.basis} basis, {how}. "
-            "Cost is that of an inference; intervals hold together.",
-            *_reasons(found),
-            *found.notes,
-            "",
-        ]
-    )
-
-
-def answer(found: Compared) -> str:
-    """`B is worse: local.1cpu costs 7.1 % more an inference (95 % interval 4.0 to 10 %).`"""
-    pairs = [pair for pair in found.pairs if pair.comparison.verdict == found.verdict]
-    every, told = len(found.pairs), pairs or found.pairs
-    if every > 1 and found.verdict in ("same", "inconclusive"):
-        said = f"{len(pairs)} of {every} pairs are {found.verdict}"  # no pair speaks for them
-    else:
-        said = _sentence(told[0])
-        said += f" ({len(pairs)} of {every} pairs are {found.verdict})" if every > 1 else ""
-    if found.fail_on_regression_ratio is not None:
-        allowed = f"{100 * found.fail_on_regression_ratio:g} %"
-        many = len(found.regressions)
-        said += f"; {many} of {len(found.pairs)} regressed by more than {allowed}"
-    return f"B is {_AS[found.verdict]}: {said}."
-
-
-def _reasons(found: Compared) -> list[str]:
-    """Of several pairs: what some of them are inconclusive for."""
-    if len(found.pairs) < 2:
-        return []
-    by_reason: dict[str, list[Matched]] = {}
-    for pair in found.pairs:
-        if pair.comparison.why:
-            by_reason.setdefault(pair.comparison.why, []).append(pair)
-    return [
-        f"inconclusive: {why} ({_name(pairs[0]) if len(pairs) == 1 else f'{len(pairs)} pairs'})"
-        for why, pairs in by_reason.items()
+    said = [*reasons(found), *found.notes]
+    blocks = [
+        f"**{escaped(answer(found))}**",
+        markdown_table(MARKDOWN_HEADERS, rows),
+        escaped(shared_line(shared)),
+        "\n".join(f"- {escaped(line)}" for line in said),
+        f"A: `{found.job_a.id}`, B: `{found.job_b.id}`; {found.basis} basis, {how}. "
+        "Cost is that of an inference; intervals hold together.",
     ]
+    return "\n\n".join(block for block in blocks if block) + "\n"
 
 
-_AS = {
-    "better": "better",
-    "worse": "worse",
-    "same": "the same",
-    "inconclusive": "not to be told from A",
-}
+def _table(found: Compared, shared: Mapping[str, str], width: int | None) -> list[str]:
+    if width is None:
+        rows = [[*_numbered(n, pair, {}), *_cells(pair)] for n, pair in enumerate(found.pairs, 1)]
+        return aligned(HEADERS, rows)
+    columns = _columns(found, shared)
+    if width_of(columns) <= width:
+        return [table_text(columns, width)]
+    names = [words_of(pair, shared) for pair in found.pairs]
+    return [table_with_words([columns[0], *columns[2:]], names, width)]
 
 
-def _sentence(pair: Matched) -> str:
-    comparison = pair.comparison
-    if comparison.ratio is None or comparison.ratio_ci is None:
-        return f"{_name(pair)}: {comparison.why}"
-    low, high = comparison.ratio_ci
-    ends = (
-        "" if low is None or high is None else f" (95 % interval {_signed(low)} to {_signed(high)})"
-    )
-    why = f"; inconclusive: {comparison.why}" if comparison.why else ""
-    return f"{_name(pair)} costs {_signed(comparison.ratio)} an inference{ends}{why}"
+def _columns(found: Compared, shared: Mapping[str, str]) -> Columns:
+    """As a terminal shows them: the interval below its ratio."""
+    cost = "Cost, B / A\n95 % CI"
+    heads = ("#", "Candidate", "B is", cost, "Max A", "Max B", "Starts", "Could see")
+    columns: Columns = [[_lines(head, "bold")] for head in heads]
+    for number, pair in enumerate(found.pairs, 1):
+        verdict, ratio, interval, *others = _cells(pair)
+        cost = ratio if interval == ABSENT else f"{ratio}\n{interval}"
+        cells = [*_numbered(number, pair, shared), verdict, cost, *others]
+        for column, cell in zip(columns, cells, strict=True):
+            column.append(_lines(cell, ""))
+    return columns
 
 
-def _signed(ratio: float) -> str:
-    """A ratio as a difference: `+4.1 %`."""
-    return f"{100 * (ratio - 1):+.1f} %"
+def _lines(cell: str, style: str) -> Lines:
+    """The first line in its style, those below it dim."""
+    return [(line, style if not number else "dim") for number, line in enumerate(cell.split("\n"))]
+
+
+def _filled(line: str, width: int | None) -> str:
+    return line if width is None else filled(line, width, "", "    ")
 
 
 def _cells(pair: Matched) -> list[str]:
@@ -170,9 +170,5 @@ def _interval(comparison: Comparison) -> str:
     return f"{low:.3f} to {high:.3f}"
 
 
-def _name(pair: Matched) -> str:
-    a, b = (
-        label(kind, environment)
-        for kind, environment in zip(pair.instance_types, pair.environments, strict=True)
-    )
-    return a if a == b else f"{a} -> {b}"
+def _numbered(number: int, pair: Matched, shared: Mapping[str, str]) -> list[str]:
+    return [str(number), name_of(pair, shared)]

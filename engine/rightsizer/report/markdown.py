@@ -65,16 +65,16 @@ def job_markdown(job: Job) -> str:
     blocks = [
         f"# {job.name}",
         f"Job `{job.id}`, {job.status}, created {job.created}. Samples: `{job.samples_dir}`.",
-        _escaped(finding(job)),
+        escaped(finding(job)),
     ]
     shared = shared_in(job)
     if job.recommendations:
         headers = [column.header for column in RESULT_COLUMNS]
         blocks += ["## Recommendations", markdown_table(headers, result_cells(job, shared))]
     if shared:
-        blocks.append(_escaped(shared_line(shared)))
+        blocks.append(escaped(shared_line(shared)))
     for section in sections(job, doubts_a_row=None):
-        items = [f"- **{_escaped(e.head)}**: {_escaped(e.text)}" for e in section.entries]
+        items = [f"- **{escaped(e.head)}**: {escaped(e.text)}" for e in section.entries]
         blocks += [f"## {section.title}", "\n".join(items)]
     items = [f"- **{word}**: {meaning}" for word, meaning in DEFINITIONS]
     blocks += ["## What the words mean", "\n".join(items)]
@@ -83,10 +83,10 @@ def job_markdown(job: Job) -> str:
 
 def markdown_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table whose cells are shown as they are."""
-    lines = [headers, ["---"] * len(headers), *([_escaped(cell) for cell in row] for row in rows)]
+    lines = [headers, ["---"] * len(headers), *([escaped(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Text that Markdown shows as it is."""
     return _SPECIAL.sub(r"\\\1", one_line(text))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 
 from rightsizer.candidates import shared_variables
@@ -14,8 +14,13 @@ Environment = Mapping[str, str]
 
 def shared_in(job: Job) -> Environment:
     """What all candidates of a job have in common, those that were not measured included."""
-    named = [*_asked(job), *_shown(job)]
-    return shared_variables({_key(*one): one[1] for one in named}.values())
+    return shared_by([*_asked(job), *_shown(job)])
+
+
+def shared_by(candidates: Iterable[tuple[str, Environment]]) -> dict[str, str]:
+    """What candidates have in common: instance types with environments, each given once or more."""
+    every = {(name, frozenset(own.items())): own for name, own in candidates}
+    return shared_variables(every.values())
 
 
 def shared_line(shared: Environment, width: int | None = None) -> str:
@@ -24,10 +29,6 @@ def shared_line(shared: Environment, width: int | None = None) -> str:
         return ""
     line = f"Every candidate has: {' '.join(variables(shared))}"
     return line if width is None else filled(line, width, "", "    ")
-
-
-def _key(instance_type: str, environment: Environment) -> tuple[str, frozenset[tuple[str, str]]]:
-    return instance_type, frozenset(environment.items())
 
 
 def _shown(job: Job) -> Iterator[tuple[str, Environment]]:
