@@ -9,6 +9,7 @@ import pytest
 from rightsizer.ab_run import ab
 from rightsizer.comparisons import compare
 from rightsizer.errors import ExitCode, InputError, Reason, TrialFailed, UsageError
+from rightsizer.events import JobStarted, TrialEnded
 from rightsizer.hosts.records import Calibration
 from rightsizer.jobs import resume, run
 from rightsizer.loading import load
@@ -95,6 +96,18 @@ def test_within_a_block_now_one_and_now_the_other_comes_first(tmp_path: Path):
     finals = begun[2:]
     assert {tuple(sorted(finals[i : i + 2])) for i in range(0, 12, 2)} == {("20", "21")}
     assert len({finals[i] for i in range(0, 12, 2)}) == 2
+
+
+def test_events_of_two_jobs_tell_what_tells_them_apart(tmp_path: Path):
+    seen: list[object] = []
+    for name, speed in (("a", "20"), ("b", "21")):
+        made = job_file(tmp_path, name, f'"{speed}", OWN: "{name}", FIXED: "1"')
+        assert made.is_file()
+    files = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    ab(*files, store=tmp_path / "store", outside=outside(), on_event=seen.append)
+    assert [e.shared for e in seen if isinstance(e, JobStarted)] == [{"FIXED": "1"}] * 2
+    briefs = {e.brief.partition(" (final")[0] for e in seen if isinstance(e, TrialEnded)}
+    assert briefs == {"local.1cpu SPEED=20 OWN=a", "local.1cpu SPEED=21 OWN=b"}
 
 
 def driven(found) -> list[tuple[float, float]]:

@@ -78,6 +78,20 @@ def test_without_knobs_the_plan_says_that_types_alone_are_compared(job_file: Pat
     assert "none: no knobs.yaml beside the server, none in its image" in text
 
 
+def test_a_knob_of_one_value_is_said_not_to_be_swept(job_file: Path):
+    one = KNOBS.replace("{name: WORKERS, meaning: processes, values: [1, cores]}", "{WORKERS}")
+    written = '"min(1, cores)", "1"'.replace('"1"', "1")
+    more = f"{{name: WORKERS, meaning: processes, values: [{written}], default: 1}}"
+    (job_file.parent / "knobs.yaml").write_text(one.replace("{WORKERS}", more))
+    text = plan_text(job_file, None)
+    assert (
+        "  WORKERS: processes: 1 on every type here, not swept (from min(1, cores), 1); "
+        "left alone it is 1\n"
+    ) in text
+    assert "  SPEED: how fast it is: fast, slow; left alone it is slow\n" in text
+    assert "\nEvery candidate has: WORKERS=1\n" in text
+
+
 def test_the_choice_is_in_the_plans_document(job_file: Path):
     prepared = prepare(job_file)
     document = plan_document(prepared.plan, prepared.choice)["choice"]

@@ -19,7 +19,14 @@ from rightsizer.errors import (
     TrialState,
     UsageError,
 )
-from rightsizer.events import JobEnded, JobStarted, StepEnded, StepProgress, TrialEnded
+from rightsizer.events import (
+    JobEnded,
+    JobStarted,
+    StepEnded,
+    StepProgress,
+    TrialEnded,
+    TrialStarted,
+)
 from rightsizer.job_heads import heads
 from rightsizer.jobs import resume, run
 from rightsizer.loading import list_stored, load
@@ -199,6 +206,19 @@ def test_the_events_tell_the_whole_story_and_are_stored(tmp_path: Path):
     assert kinds[0] == "JobStarted"
     assert kinds[-1] == "JobEnded"
     assert kinds.count("TrialEnded") == 2
+
+
+def test_events_tell_what_all_candidates_have_apart_from_what_each_is(tmp_path: Path):
+    seen: list[object] = []
+    path = write_job(tmp_path, JOB.replace("{SPEED:", '{FIXED: "7", SPEED:'))
+    run(path, outside=fake_outside(), on_event=seen.append)
+    assert [e.shared for e in seen if isinstance(e, JobStarted)] == [{"FIXED": "7"}]
+    for kind in (TrialStarted, TrialEnded):
+        told = [(e.label, e.brief) for e in seen if isinstance(e, kind)]
+        assert told == [
+            ("local.1cpu FIXED=7 SPEED=slow", "local.1cpu SPEED=slow"),
+            ("local.1cpu FIXED=7 SPEED=fast", "local.1cpu SPEED=fast"),
+        ]
 
 
 def test_an_engine_that_dies_is_resumed_without_repeating_finished_trials(tmp_path: Path):

@@ -88,7 +88,7 @@ def shared_variables(environments: Iterable[Mapping[str, str]]) -> dict[str, str
 
     `environments`: one a candidate. Of a single one nothing is shared: it has no others.
     """
-    first, *others = environments or [{}]
+    first, *others = [*environments] or [{}]
     return {
         name: value
         for name, value in first.items()

@@ -184,6 +184,26 @@ def test_the_display_fits_its_terminal(width):
     assert len(lines) <= 6
 
 
+def test_a_terminal_tells_once_what_all_candidates_have(terminal):
+    shared = {"A_FIXED_ONE": "1", "ANOTHER": "x y"}
+    whole, brief = "local.1cpu A_FIXED_ONE=1 ANOTHER=x y SPEED=2", "local.1cpu SPEED=2"
+    trial = events.TrialStarted("t1", 1, 4, whole, "local", 60.0, brief=brief)
+    happened = [replace(started(), shared=shared), trial]
+    happened += [replace(trial_ended(1), label=whole, brief=brief)]
+    # Both jobs of an A/B test tell of their start.
+    happened.insert(0, happened[0])
+    with progress_display(terminal, is_terminal=True) as show:
+        for event in happened:
+            show(event)
+    assert terminal.getvalue().count("A_FIXED_ONE=1") == 1
+    assert "Every candidate has: A_FIXED_ONE=1 ANOTHER='x y'" in terminal.getvalue()
+    board = screen(*happened[:3])
+    assert "local.1cpu SPEED=2" in board
+    assert "A_FIXED_ONE" not in board
+    # A log's lines stand each by itself.
+    assert all(whole in line for line in lines_of(*happened)[2:])
+
+
 def test_a_server_that_runs_already_is_waited_for_not_started():
     waits = events.TrialStarted("t", 1, 1, "http://h/", "local", 60.0, starts_server=False)
     assert "Waiting for an answer, 4 s" in screen(started(), waits, at_s=4.0)

@@ -129,6 +129,11 @@ def test_what_runs_out_first_is_told_beside_the_effects():
     assert f"cpu-bound: {evidence}" in told
 
 
+def test_a_rows_bottleneck_stands_in_the_ranked_table(demo):
+    assert "Bottleneck" in demo.text["ranking"]
+    assert demo.text["ranking"].count("cpu-bound") == 3
+
+
 def _dots(job: Job) -> int:
     return job_html(job, {}, WRITTEN).count(' dot"')
 

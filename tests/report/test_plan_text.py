@@ -199,3 +199,27 @@ def test_types_that_are_measured_as_one_are_told_in_the_plan():
     said = plan_table(plan, SPEC, None)
     assert "Measured once" in said
     assert "stands for ml.twin.large too" in said
+
+
+@pytest.mark.parametrize("width", [76, 80, 120])
+def test_what_all_candidates_have_is_told_once_in_a_plan_and_no_name_is_broken(width):
+    fixed = {"SERVER_INSTANCE_COUNT": "1", "SERVER_INTRA_OP_PARALLELISM": "1"}
+    own = [{"SERVER_BATCH_TIMEOUT_MICROS": micros, "SERVER_BATCH": "8"} for micros in ("1", "5000")]
+    plan = replace(
+        PLAN,
+        trials=tuple(
+            replace(trial, candidate=replace(trial.candidate, environment={**fixed, **swept}))
+            for trial, swept in zip(PLAN.trials, own, strict=False)
+        ),
+        refused=(replace(PLAN.refused[0], candidate=Candidate("r", "local.8cpu", fixed)),),
+    )
+    text = plan_table(plan, SPEC, width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "Every candidate has: SERVER_INSTANCE_COUNT=1" in text
+    assert [text.count(f"{name}=1") for name in fixed] == [1, 1]
+    assert "\n  local.8cpu: local.8cpu needs 8 CPUs" in text
+    assert text.count("SERVER_BATCH_TIMEOUT_MICROS=5000") == 1
+    plain = plan_table(plan, SPEC, None)
+    assert "\nEvery candidate has: SERVER_INSTANCE_COUNT=1 SERVER_INTRA_OP_PARALLELISM=1\n" in plain
+    row = "SERVER_INSTANCE_COUNT=1 SERVER_INTRA_OP_PARALLELISM=1 SERVER_BATCH_TIMEOUT_MICROS=5000"
+    assert f"local.1cpu    {row} SERVER_BATCH=8 " in plain

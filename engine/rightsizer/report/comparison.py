@@ -124,14 +124,14 @@ def _table(found: Compared, shared: Mapping[str, str], width: int | None) -> lis
 
 
 def _columns(found: Compared, shared: Mapping[str, str]) -> Columns:
-    """As a terminal shows them: the interval below its ratio."""
-    cost = "Cost, B / A\n95 % CI"
-    heads = ("#", "Candidate", "B is", cost, "Max A", "Max B", "Starts", "Could see")
+    """As a terminal shows them: figures of one kind below each other."""
+    cost, maxima, starts = "Cost, B / A\n95 % CI", "Max/min A\nof B", "Starts\ncould see"
+    heads = ("#", "Candidate", "B is", cost, maxima, starts)
     columns: Columns = [[_lines(head, "bold")] for head in heads]
     for number, pair in enumerate(found.pairs, 1):
-        verdict, ratio, interval, *others = _cells(pair)
-        cost = ratio if interval == ABSENT else f"{ratio}\n{interval}"
-        cells = [*_numbered(number, pair, shared), verdict, cost, *others]
+        verdict, *figures = _cells(pair)
+        below = ["\n".join(two) for two in zip(figures[::2], figures[1::2], strict=True)]
+        cells = [*_numbered(number, pair, shared), verdict, *below]
         for column, cell in zip(columns, cells, strict=True):
             column.append(_lines(cell, ""))
     return columns

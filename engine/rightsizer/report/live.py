@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -79,13 +79,16 @@ class _Display:
             redirect_stdout=False,
         )
         self._clock = clock
+        self._shared: Mapping[str, str] = {}
+        """As it was told last: two jobs that are measured together say the same."""
 
     def __call__(self, event: Event) -> None:
         # One assignment of a frozen value: the refreshing thread sees the old board or the new.
         self._board = self._board.after(event, self._clock())
         # Not before the first event: until then the command itself may write to the terminal.
         self._live.start()
-        if isinstance(event, JobStarted) and event.shared:
+        if isinstance(event, JobStarted) and event.shared != self._shared:
+            self._shared = event.shared
             self._live.console.print(shared_line(event.shared), markup=False)
         if isinstance(event, TrialEnded):
             self._live.console.print(finished_line(event))

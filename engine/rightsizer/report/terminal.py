@@ -162,6 +162,6 @@ def _fitted(columns: Columns, width: int) -> Columns:
     widths = widths_of(columns)
     free = width - width_of(columns) + widths[1] + widths[-1]
     doubts = max(MIN_FOLDED, min(widths[-1], free - widths[1]))
-    if free - doubts < MIN_FOLDED:
+    if free - doubts < min(MIN_FOLDED, widths[1]):
         return fold_one(columns[:-1], 1, width)
     return fold(columns, {1: free - doubts, len(columns) - 1: doubts})
