@@ -11,6 +11,7 @@ from rightsizer.catalog import InstanceType
 from rightsizer.defaults import Choice
 from rightsizer.machines import format_cpus
 from rightsizer.plan import START_S, Plan, PlannedTrial
+from rightsizer.report import in_common
 from rightsizer.report.budget_text import time_taken, too_short
 from rightsizer.report.cells import Columns, Lines, fold_one, table_text, width_of
 from rightsizer.report.choice_text import choice_sections
@@ -51,14 +52,15 @@ def plan_table(plan: Plan, spec: JobSpec, width: int | None, choice: Choice | No
     parts = [_summary(plan, spec, width)]
     if choice is not None:
         parts += [section_text(section, width) for section in choice_sections(choice)]
-    if plan.trials:
-        rows = [_trial_cells(trial) for trial in plan.trials]
-        headers = list(PLAN_HEADERS)
-        if width is None:
-            parts.append("\n".join(aligned(headers, rows)))
-        else:
-            fold = headers.index("EnvironmentParameters")
-            parts.append(_terminal(list(PLAN_HEADERS.values()), rows, fold, width))
+    headers = list(PLAN_HEADERS)
+    if plan.trials and width is None:
+        parts.append("\n".join(aligned(headers, [_trial_cells(trial) for trial in plan.trials])))
+    elif plan.trials and width is not None:
+        drawn, common = in_common.of_plan(plan)
+        rows = [_trial_cells(trial) for trial in drawn.trials]
+        fold = headers.index("EnvironmentParameters")
+        parts.append(_terminal(list(PLAN_HEADERS.values()), rows, fold, width))
+        parts += [in_common.said_once(common, width)] if common else []
     parts += [section_text(section, width) for section in _sections(plan, spec)]
     return "\n\n".join(parts)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rightsizer.report import in_common
 from rightsizer.report.columns import RESULT_COLUMNS, result_cells
 from rightsizer.report.entries import section_text, sections
 from rightsizer.report.layout import aligned
@@ -16,10 +17,15 @@ def result_table(job: Job, width: int | None) -> str:
     row is one line and headers are whole.
     """
     parts = []
+    common: dict[str, str] = {}
+    if width is not None:
+        job, common = in_common.of_job(job)
     if job.recommendations and width is None:
         headers = [column.header for column in RESULT_COLUMNS]
         parts.append("\n".join(aligned(headers, result_cells(job))))
     elif job.recommendations and width is not None:
         parts.append(terminal_table(job, width))
+    if common and width is not None:
+        parts.append(in_common.said_once(common, width))
     parts += [section_text(section, width) for section in sections(job)]
     return "\n\n".join(parts)
