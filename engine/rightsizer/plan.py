@@ -35,9 +35,6 @@ def scout_share(candidates: int) -> float:
     return next(share for most, share in SCOUT_SHARES if candidates <= most)
 
 
-"""A candidate is scouted once; those that may be the best then meet in finals."""
-
-
 @dataclass(frozen=True)
 class PlannedTrial:
     """A candidate on a host that can run it."""

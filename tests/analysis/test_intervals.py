@@ -12,7 +12,6 @@ from queues import Random, closed_loop, open_queue, sojourns, true_percentile_ms
 from rightsizer.analysis.intervals import (
     correlation_time,
     design_effect,
-    log_ratio_interval,
     percentile_interval,
     t_quantile,
     throughput_interval,
@@ -207,52 +206,6 @@ def test_a_rate_that_might_be_0_has_no_interval():
 @pytest.mark.parametrize("ends", [[], [5]])
 def test_one_completion_makes_no_rate(ends):
     assert throughput_interval(ends, 1) is None
-
-
-# -- ratios ------------------------------------------------------------------------------------
-
-
-def test_a_ratio_of_equal_estimates_has_a_root_2_wider_interval_around_1():
-    sides = math.log(1.1)
-    low, high = log_ratio_interval(100, (100 / 1.1, 110), 100, (100 / 1.1, 110))
-    assert (low, high) == pytest.approx(
-        (math.exp(-sides * math.sqrt(2)), math.exp(sides * math.sqrt(2)))
-    )
-
-
-def test_lopsided_intervals_make_a_lopsided_ratio():
-    # above a: 20%; below b: nothing
-    assert log_ratio_interval(100, (100, 120), 50, (50, 60)) == pytest.approx((2 / 1.2, 2 * 1.2))
-    assert log_ratio_interval(100, (100, 120), 50, (40, 50)) == pytest.approx(
-        (2, 2 * math.exp(math.hypot(math.log(1.2), math.log(1.25))))
-    )
-
-
-def test_the_spread_between_starts_enters_once_for_each_estimate():
-    low, high = log_ratio_interval(100, (100, 100), 50, (50, 50), extra_relative_sd=0.03)
-    half = 1.96 * 0.03 * math.sqrt(2)
-    assert (low, high) == pytest.approx((2 * math.exp(-half), 2 * math.exp(half)), rel=1e-5)
-
-
-def test_a_ratio_and_its_inverse_have_inverse_intervals():
-    a, b = (100, (90, 120)), (70, (50, 75))
-    low, high = log_ratio_interval(*a, *b, 0.03)
-    assert log_ratio_interval(*b, *a, 0.03) == pytest.approx((1 / high, 1 / low))
-
-
-@pytest.mark.parametrize("ci", [None, (None, 110), (90, None), (0, 110), (-1, 110)])
-def test_a_missing_or_open_interval_makes_no_ratio(ci):
-    assert log_ratio_interval(100, ci, 100, (90, 110)) is None
-    assert log_ratio_interval(100, (90, 110), 100, ci) is None
-
-
-def test_an_estimate_a_hair_outside_its_interval_counts_as_its_end():
-    assert log_ratio_interval(100, (100.0001, 110), 100, (100, 100)) == pytest.approx((1, 1.1))
-
-
-def test_a_ratio_needs_positive_estimates():
-    with pytest.raises(ValueError, match="positive"):
-        log_ratio_interval(0, (0, 1), 1, (1, 1))
 
 
 # -- how often they hold -----------------------------------------------------------------------

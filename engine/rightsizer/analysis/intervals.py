@@ -15,7 +15,6 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from rightsizer.analysis.figures import Interval
 from rightsizer.analysis.percentiles import nearest_rank, percentiles, rank
 
 Floats = npt.NDArray[np.float64]
@@ -38,7 +37,6 @@ MIN_COMPLETIONS = 10
 MOST_CORRELATED = 1 << 18
 """A correlation time is read off so many samples at the most: more only cost time."""
 
-Z95 = 1.959964
 _T95 = (
     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
     2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
@@ -200,42 +198,3 @@ def throughput_interval(
     if centre <= half:
         return None
     return 1 / (centre + half), 1 / (centre - half)
-
-
-def log_ratio_interval(
-    a: float,
-    a_ci: Interval | None,
-    b: float,
-    b_ci: Interval | None,
-    extra_relative_sd: float = 0.0,
-) -> tuple[float, float] | None:
-    """An interval for a / b of two independent positive estimates, from their 95% intervals.
-
-    On the log scale the distances from the estimates to the ends of their intervals add in
-    quadrature, each side its own (MOVER: Zou and Donner, Statistics in Medicine 27, 2008).
-
-    None where an interval is missing, has an open end, or reaches down to 0.
-
-    Args:
-        extra_relative_sd: what each estimate varies by beyond its interval, 0.03 for 3%; between
-            server starts, say. It enters twice, once for each.
-
-    Raises:
-        ValueError: an estimate is not positive.
-    """
-    if a <= 0 or b <= 0:
-        raise ValueError("a ratio on the log scale needs positive estimates")
-    sides_a, sides_b = _log_sides(a, a_ci), _log_sides(b, b_ci)
-    if sides_a is None or sides_b is None:
-        return None
-    extra = Z95 * extra_relative_sd * math.sqrt(2)
-    down = math.hypot(sides_a[0], sides_b[1], extra)
-    up = math.hypot(sides_a[1], sides_b[0], extra)
-    return a / b * math.exp(-down), a / b * math.exp(up)
-
-
-def _log_sides(value: float, ci: Interval | None) -> tuple[float, float] | None:
-    """How far an interval reaches below and above its estimate, on the log scale; never < 0."""
-    if ci is None or ci[0] is None or ci[1] is None or ci[0] <= 0:
-        return None
-    return max(0.0, math.log(value / ci[0])), max(0.0, math.log(ci[1] / value))
