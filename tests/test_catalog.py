@@ -357,3 +357,10 @@ def test_a_local_gpu_is_known_where_there_is_none_so_that_the_plan_says_why_not(
     found = load_catalog(MachineSize(2, BYTES_PER_GIB)).find("local.gpu")
     assert found is not None
     assert found.vcpus == 1
+
+
+def test_a_catalog_knows_which_types_a_price_file_has(tmp_path):
+    file = tmp_path / "prices.csv"
+    file.write_text("instance_type,price_per_hour\nlocal.1cpu,0.1\nml.c5.xlarge,0.05\n")
+    assert load_catalog(MACHINE, file).own == {"local.1cpu", "ml.c5.xlarge"}
+    assert load_catalog(MACHINE).own == frozenset()
