@@ -1,0 +1,47 @@
+"""Who stands first, where the lowest cost on average and the likeliest good cost are not one's."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from rightsizer.spec import LimitSpec, TargetSpec
+from rightsizer.standing import Standing, standing_of
+from rightsizer.trials import TrialRecord
+
+from .report.jobs import measured
+
+TARGET = TargetSpec(invocations_per_min=6000.0)
+USD = {"small": 1.0, "large": 2.1}
+
+
+def scouted(number: int, per_min: float, half: float, kind: str = "small") -> TrialRecord:
+    """Of a maximum known to a factor of exp(half), as candidate `c<number>`."""
+    ci = per_min * math.exp(-half), per_min * math.exp(half)
+    environment = {"N": str(number)}
+    return measured(number, environment, per_min, instance_type=kind, max_invocations_per_min_ci=ci)
+
+
+def standing(trials: list[TrialRecord], target: TargetSpec | None) -> Standing:
+    found = standing_of(trials, USD.__getitem__, LimitSpec(), target)
+    assert found is not None
+    return found
+
+
+def test_with_a_target_the_likeliest_to_be_good_is_the_best_though_it_may_cost_much_more():
+    # Two small ones carry the target, or, somewhat less probably, three; one large one does surely.
+    found = standing([scouted(1, 3000.0, 0.1), scouted(2, 9000.0, 0.05, "large")], TARGET)
+    count, chance = found.likely_count("c1")
+    assert count == 2
+    assert chance * math.log(2) + (1 - chance) * math.log(3) > math.log(USD["large"]) + 0.05
+    assert found.best == "c1"
+    assert found.p_good == pytest.approx({"c1": 0.62, "c2": 0.38}, abs=0.05)
+
+
+def test_without_a_target_the_lowest_cost_on_average_is_the_best():
+    # Of many that are hardly known one or another is good; which one, nobody can say.
+    vague = [scouted(number, 600.0, 0.2) for number in range(2, 8)]
+    far = [scouted(number, 6000.0 / number, 0.02) for number in (30, 40, 50)]
+    found = standing([scouted(1, 606.0, 0.02), *vague, *far], None)
+    assert found.best == "c1" == max(found.mean_log_maximum, key=found.mean_log_maximum.__getitem__)
+    assert found.p_good["c1"] < min(found.p_good[trial.candidate.id] for trial in vague) - 0.03
