@@ -324,6 +324,79 @@ def test_a_lower_bound_with_a_price_comes_after_an_estimate_without():
     assert order(rows) == "estimate bound"
 
 
+# -- a lower bound that is better already ------------------------------------------------------
+
+
+def undercut_of(rows: list[Recommendation]) -> list[Doubt]:
+    """Those of the first row; no other has any."""
+    assert not [row.rank for row in rows[1:] if "undercut" in codes(row)]
+    return [doubt for doubt in rows[0].doubts if doubt.code == "undercut"]
+
+
+def test_a_lower_bound_that_costs_less_than_the_first_row_is_named_on_it():
+    rows = ranked(
+        trial("known", 100),
+        trial("bound", 600, max_kind="at_least"),
+        trial("better-bound", 700, max_kind="at_least"),
+        trial("worse-bound", 90, max_kind="at_least"),
+    )
+    assert order(rows) == "known better-bound bound worse-bound"
+    [doubt] = undercut_of(rows)
+    assert doubt.severity == "weakens"
+    assert doubt.message.startswith(
+        "row 2 (local.1cpu NAME=better-bound) costs less than row 1 even at the 700 invocations a "
+        "minute that it was seen to carry, as does 1 other:"
+    )
+    assert "measure that candidate" in doubt.next_step
+    assert doubt.figures == {"at_least_per_min": 700.0, "others": 1.0}
+
+
+def test_a_lower_bound_that_costs_as_much_or_more_undercuts_nobody():
+    rows = ranked(
+        trial("known", 100),
+        trial("same", 100, max_kind="at_least"),
+        trial("dearer", 600, instance_type="dear", max_kind="at_least"),
+        price={"local.1cpu": OWN, "dear": Price(0.70, "yours")},
+    )
+    assert order(rows) == "known same dearer"
+    assert undercut_of(rows) == []
+
+
+def test_with_a_target_it_is_the_fleet_that_must_cost_less():
+    known, bound = trial("known", 200), trial("bound", 290, max_kind="at_least")
+    # Two of either carry 300, one of either 150; of 250 one alone carries them.
+    assert undercut_of(ranked(known, bound, goal=target(300))) == []
+    assert undercut_of(ranked(known, bound, goal=target(150))) == []
+    [doubt] = undercut_of(ranked(known, bound, goal=target(250)))
+    assert "row 2 (local.1cpu NAME=bound) costs less" in doubt.message
+
+
+def test_without_prices_a_lower_bound_undercuts_by_what_it_carries():
+    known, bound = trial("known", 100), trial("bound", 600, max_kind="at_least")
+    [doubt] = undercut_of(ranked(known, bound, price=Price(None, ""), goal=target(90)))
+    assert "carries more than row 1 even at the 600 invocations" in doubt.message
+    less = trial("less", 99, max_kind="at_least")
+    assert undercut_of(ranked(known, less, price=Price(None, ""))) == []
+
+
+@pytest.mark.parametrize("priced", ["known", "bound"])
+def test_where_one_alone_has_a_price_nobody_is_said_to_be_undercut(priced):
+    rows = ranked(
+        trial("known", 100, instance_type="known"),
+        trial("bound", 600, instance_type="bound", max_kind="at_least"),
+        price={name: OWN if name == priced else Price(None, "") for name in ("known", "bound")},
+    )
+    assert order(rows) == "known bound"
+    assert undercut_of(rows) == []
+
+
+def test_an_estimate_behind_the_first_row_does_not_undercut_it():
+    """Nor does a bound behind a bound: they stand by what they cost."""
+    assert undercut_of(ranked(trial("first", 600), trial("second", 100))) == []
+    bounds = (trial(name, per_min, max_kind="at_least") for name, per_min in (("a", 9), ("b", 99)))
+    assert undercut_of(ranked(*bounds)) == []
+
+
 # -- what a recommendation carries -------------------------------------------------------------
 
 

@@ -207,7 +207,8 @@ def recommend(
     ranked.sort(key=lambda row: _order(row, target))
     if standing is not None:
         ranked = _raced(ranked, standing, is_alone=len(standing.entrants) < 2 and not unreliable)
-    return [replace(row, rank=rank) for rank, row in enumerate(ranked, start=1)], rejected
+    ranked = [replace(row, rank=rank) for rank, row in enumerate(ranked, start=1)]
+    return _with_undercut(ranked, target), rejected
 
 
 def _one_each(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
@@ -396,9 +397,41 @@ def _rejection(trial: TrialRecord, candidate: Candidate) -> Rejection:
 
 def _order(row: Recommendation, target: TargetSpec | None) -> tuple[float, ...]:
     lower_bound = 1.0 if row.max_kind == "at_least" else 0.0
-    if row.cost_per_inference_usd is None or row.fleet.cost_per_hour_usd is None:
-        # Rows without a price go after those with one: their cost cannot be compared.
-        return (lower_bound, 1.0, -row.max_invocations_per_min, row.model_latency_ms or math.inf)
-    fleet = row.fleet.cost_per_hour_usd if target is not None else 0.0
+    cost, each = _cost(row, target), row.cost_per_inference_usd
     latency = row.model_latency_ms or math.inf
-    return (lower_bound, 0.0, fleet, row.cost_per_inference_usd, latency)
+    if cost is None or each is None:
+        # Rows without a price go after those with one: their cost cannot be compared.
+        return (lower_bound, 1.0, -row.max_invocations_per_min, latency)
+    return (lower_bound, 0.0, cost, each, latency)
+
+
+def _cost(row: Recommendation, target: TargetSpec | None) -> float | None:
+    """USD, what ranks first of all: of the target's fleet an hour, or of an inference."""
+    return row.cost_per_inference_usd if target is None else row.fleet.cost_per_hour_usd
+
+
+def _with_undercut(
+    rows: Sequence[Recommendation], target: TargetSpec | None
+) -> list[Recommendation]:
+    """The rows; the first says so where one behind it is better even at its lower bound."""
+    if not rows:
+        return []
+    best, *behind = rows
+    better = [row for row in behind if row.max_kind == "at_least" and _beats(row, best, target)]
+    if not better:
+        return [best, *behind]
+    # Lower bounds stand by the same rule: the first of them is the best.
+    first, is_priced = better[0], best.price_per_hour_usd is not None
+    name = f"row {first.rank} ({first.instance_type} {first.environment_text}".rstrip() + ")"
+    doubt = doubts.undercut(
+        name, first.max_invocations_per_min, others=len(better) - 1, is_priced=is_priced
+    )
+    return [replace(best, doubts=(doubt, *best.doubts)), *behind]
+
+
+def _beats(row: Recommendation, best: Recommendation, target: TargetSpec | None) -> bool:
+    """Whether it costs less; where neither has a price, carries more."""
+    cost, least = _cost(row, target), _cost(best, target)
+    if cost is None and least is None:
+        return row.max_invocations_per_min > best.max_invocations_per_min
+    return cost is not None and least is not None and cost < least

@@ -210,6 +210,25 @@ def not_separated(
     return Doubt("not-separated", "weakens", message, next_step, figures)
 
 
+def undercut(name: str, at_least_per_min: float, *, others: int, is_priced: bool) -> Doubt:
+    """Of the first row: another is better by its lower bound alone, so this is not the best.
+
+    `name` says which, `others` how many more there are; without prices it carries more.
+    """
+    better = "costs less" if is_priced else "carries more"
+    alike = f", as {'do' if others > 1 else 'does'} {counted(others, 'other')}" if others else ""
+    message = (
+        f"{name} {better} than row 1 even at the {significant(at_least_per_min)} invocations a "
+        f"minute that it was seen to carry{alike}: it stands behind as its maximum is not known"
+    )
+    next_step = (
+        "measure that candidate with traffic that reaches its limit: a larger traffic.budget_s, "
+        "more users, or no stop"
+    )
+    figures = {"at_least_per_min": at_least_per_min, "others": float(others)}
+    return Doubt("undercut", "weakens", message, next_step, figures)
+
+
 def dropped(p_good: float, starts: int) -> Doubt:
     """A candidate that the race had no further use for."""
     many = "one start" if starts == 1 else f"{starts} starts"
