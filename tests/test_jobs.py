@@ -32,6 +32,7 @@ from rightsizer.jobs import resume, run
 from rightsizer.loading import list_stored, load
 from rightsizer.machines import Machine
 from rightsizer.migrations import m001_initial
+from rightsizer.report.sentence import closing_sentence
 from rightsizer.report.table import result_table
 from rightsizer.stop_switch import StopSwitch
 from rightsizer.store import Store
@@ -73,6 +74,24 @@ def test_steps_are_judged_by_latency_exactly(tmp_path: Path):
         "within-limits",
         "over-latency",
     ]
+
+
+def test_a_candidate_that_had_room_left_and_is_cheaper_already_weakens_the_first_row(
+    tmp_path: Path,
+):
+    def served(environment) -> FakeServer:
+        is_fast = environment["SPEED"] == "fast"
+        return FakeServer(service_ms=[50.0 if is_fast else 100.0], servers=8 if is_fast else 1)
+
+    job = run(write_job(tmp_path), outside=fake_outside(behaviour=served))
+    assert [(row.environment["SPEED"], row.max_kind) for row in job.recommendations] == [
+        ("slow", "estimate"),
+        ("fast", "at_least"),
+    ]
+    # Three users of the fast one had 60 a second, of one instance; the slow one needs four.
+    assert "row 2 (local.1cpu SPEED=fast) costs less than row 1" in job.best.doubts[0].message
+    assert "weakened by: undercut" in closing_sentence(job)
+    assert load(job.id) == job
 
 
 HOSTS = """\

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from rightsizer.recommendation import Price, recommend
 from rightsizer.spec import LimitSpec, TargetSpec
 from rightsizer.standing import Standing, standing_of
 from rightsizer.trials import TrialRecord
@@ -12,10 +13,10 @@ from rightsizer.trials import TrialRecord
 from .report.jobs import measured
 
 TARGET = TargetSpec(invocations_per_min=6000.0)
-USD = {"small": 1.0, "large": 2.1}
+USD = {"local.1cpu": 1.0, "large": 2.1}
 
 
-def scouted(number: int, per_min: float, half: float, kind: str = "small") -> TrialRecord:
+def scouted(number: int, per_min: float, half: float, kind: str = "local.1cpu") -> TrialRecord:
     """Of a maximum known to a factor of exp(half), as candidate `c<number>`."""
     ci = per_min * math.exp(-half), per_min * math.exp(half)
     environment = {"N": str(number)}
@@ -45,3 +46,19 @@ def test_without_a_target_the_lowest_cost_on_average_is_the_best():
     found = standing([scouted(1, 606.0, 0.02), *vague, *far], None)
     assert found.best == "c1" == max(found.mean_log_maximum, key=found.mean_log_maximum.__getitem__)
     assert found.p_good["c1"] < min(found.p_good[trial.candidate.id] for trial in vague) - 0.03
+
+
+def test_an_estimate_that_looks_cheaper_than_the_best_does_not_undercut_it():
+    """The race knew both; what nobody knows is the maximum behind a lower bound."""
+    trials = [scouted(1, 2990.0, 0.1), scouted(2, 9000.0, 0.05, "large")]
+    prices = {name: Price(usd, "yours") for name, usd in USD.items()}
+    raced = standing(trials, TARGET)
+    best, other = recommend(trials, prices.__getitem__, TARGET, raced)[0]
+    assert (best.candidate_id, other.candidate_id) == ("c1", "c2")
+    assert (best.fleet.cost_per_hour_usd, other.fleet.cost_per_hour_usd) == (3.0, 2.1)
+    assert "undercut" not in {doubt.code for doubt in best.doubts}
+
+    bound = measured(3, {"N": "3"}, 6500.0, max_kind="at_least")
+    best, *_ = recommend([*trials, bound], prices.__getitem__, TARGET, raced)[0]
+    [doubt] = [doubt for doubt in best.doubts if doubt.code == "undercut"]
+    assert doubt.message.startswith("row 3 (local.1cpu N=3)")
