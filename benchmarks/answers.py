@@ -20,14 +20,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from rightsizer.cli import run_verb
-from rightsizer.hosts.base import Endpoint, Launch
+from rightsizer.hosts.base import Endpoint
 from rightsizer.hosts.fake import FakeHost
 from rightsizer.jobs import Outside, run
 from rightsizer.results import Job
@@ -109,18 +109,14 @@ def raced(folder: Path) -> Job:
 
 def fakes() -> Outside:
     """Hosts and traffic without processes; a candidate's variables set its service time."""
-    environments: dict[str, Mapping[str, str]] = {}
-
-    def remember(launch: Launch) -> None:
-        environments[f"http://fake/{launch.trial_id}"] = launch.environment
+    host = FakeHost("local", usage_s=READINGS)
 
     def served(endpoint: Endpoint) -> FakeServer:
-        environment = environments[endpoint.url]
+        environment = host.environment_at(endpoint)
         return FakeServer(
             service_ms=[10 * math.prod(1 + GAIN[name] * int(environment[name]) for name in GAIN)]
         )
 
-    host = FakeHost("local", remember, usage_s=READINGS)
     return Outside(
         hosts=lambda prepared: {"local": host}, traffic=FakeTraffic(served), leases=False
     )

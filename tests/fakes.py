@@ -48,19 +48,14 @@ def fake_outside(
     behaviour: Callable[[Mapping[str, str]], FakeServer] | None = None,
 ) -> Outside:
     """Hosts and traffic without processes. A candidate's SPEED sets its service time."""
-    environments: dict[str, Mapping[str, str]] = {}
-
-    def remember(launch: Launch) -> TrialFailed | None:
-        environments[f"http://fake/{launch.trial_id}"] = launch.environment
-        return outcome(launch)
+    host = FakeHost("local", outcome, crashes)
 
     def served(endpoint: Endpoint) -> FakeServer:
-        environment = environments[endpoint.url]
+        environment = host.environment_at(endpoint)
         if behaviour is not None:
             return behaviour(environment)
         return FakeServer(service_ms=[SERVICE_MS[environment["SPEED"]]])
 
-    host = FakeHost("local", remember, crashes)
     return Outside(
         hosts=lambda prepared: {"local": host}, traffic=FakeTraffic(served), leases=False
     )

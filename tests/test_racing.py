@@ -45,6 +45,20 @@ def served(environment) -> FakeServer:
     return FakeServer(service_ms=[float(environment["SPEED"])])
 
 
+def starts_once(*speeds: str):
+    """An outcome of launches: these crash whenever they are started again."""
+    started: set[str] = set()
+
+    def outcome(launch):
+        speed = launch.environment["SPEED"]
+        if speed in speeds and speed in started:
+            return TrialFailed(Reason.CRASHED, "it starts only once")
+        started.add(speed)
+        return None
+
+    return outcome
+
+
 def finals_of(job, speed: str):
     return [
         trial
@@ -118,16 +132,7 @@ def test_a_race_stops_at_max_trials_and_says_what_it_would_take_to_tell(tmp_path
 
 
 def test_a_candidate_that_fails_when_started_again_is_not_recommended(tmp_path: Path):
-    starts: dict[str, int] = {}
-
-    def outcome(launch):
-        speed = launch.environment["SPEED"]
-        starts[speed] = starts.get(speed, 0) + 1
-        if speed == "20.0" and starts[speed] > 1:
-            return TrialFailed(Reason.CRASHED, "it starts only once")
-        return None
-
-    job = race(tmp_path, 20.0, 20.4, outcome=outcome)
+    job = race(tmp_path, 20.0, 20.4, outcome=starts_once("20.0"))
     assert job.best.environment["SPEED"] == "20.4"
     assert all(trial.reason is Reason.CRASHED for trial in finals_of(job, "20.0"))
 
@@ -243,31 +248,13 @@ def test_a_stopped_race_goes_on_where_it_was_and_ends_the_same(tmp_path: Path):
 
 
 def test_candidates_that_all_fail_when_started_again_are_all_rejected(tmp_path: Path):
-    seen: set[str] = set()
-
-    def outcome(launch):
-        speed = launch.environment["SPEED"]
-        if speed in seen:
-            return TrialFailed(Reason.CRASHED, "it starts only once")
-        seen.add(speed)
-        return None
-
-    job = race(tmp_path, 20.0, 20.4, outcome=outcome)
+    job = race(tmp_path, 20.0, 20.4, outcome=starts_once("20.0", "20.4"))
     assert job.recommendations == ()
     assert [row.reason for row in job.rejected] == ["crashed", "crashed"]
 
 
 def test_what_fails_when_started_again_is_not_recommended_under_another_limit(tmp_path: Path):
-    starts: dict[str, int] = {}
-
-    def outcome(launch):
-        speed = launch.environment["SPEED"]
-        starts[speed] = starts.get(speed, 0) + 1
-        if speed == "20.0" and starts[speed] > 1:
-            return TrialFailed(Reason.CRASHED, "it starts only once")
-        return None
-
-    job = race(tmp_path, 20.0, 20.4, outcome=outcome)
+    job = race(tmp_path, 20.0, 20.4, outcome=starts_once("20.0"))
     answer = what_if(job.id, limit_ms=110)
     assert [row.environment["SPEED"] for row in answer.recommendations] == ["20.4"]
 

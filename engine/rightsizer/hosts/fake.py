@@ -91,7 +91,8 @@ def _readings(busy_cpus: float, memory_bytes: int, usage_s: int) -> tuple[Usage,
 class FakeHost:
     """See `hosts.base.Host`. Deterministic; needs no process and no time.
 
-    The endpoint's URL is `http://fake/<trial id>`, so that fake traffic can tell candidates apart.
+    The endpoint's URL is `http://fake/<trial id>`; fake traffic tells candidates apart by
+    `environment_at`.
     """
 
     def __init__(
@@ -118,6 +119,7 @@ class FakeHost:
         self.is_away = False
         self.running: list[FakeServer] = []
         """Servers in use now."""
+        self._environments: dict[str, Mapping[str, str]] = {}
 
     @property
     def name(self) -> str:
@@ -128,6 +130,10 @@ class FakeHost:
         """Unless it was told to be away."""
         return not self.is_away
 
+    def environment_at(self, endpoint: Endpoint) -> Mapping[str, str]:
+        """Of the launch whose server was started there."""
+        return self._environments[endpoint.url]
+
     @contextmanager
     def start(
         self, launch: Launch, tick: Callable[[], None] = lambda: None
@@ -137,8 +143,10 @@ class FakeHost:
         failure = self._outcome(launch)
         if failure is not None:
             raise failure
+        endpoint = Endpoint(f"http://fake/{launch.trial_id}")
+        self._environments[endpoint.url] = launch.environment
         server = FakeServer(
-            Endpoint(f"http://fake/{launch.trial_id}"),
+            endpoint,
             FakeOwner(),
             self._crashes(launch),
             self._busy_cpus,
