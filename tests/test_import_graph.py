@@ -38,6 +38,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "offers",
         "candidates",
         "plan",
+        "planning",
         "expressions",
         "knobs",
         "knob_reading",
