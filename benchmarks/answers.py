@@ -4,10 +4,10 @@
 
 A job of 40 candidates is raced on the shipped fakes, hosts and traffic without processes; then it
 is asked about, each question `--times` times, medians. A command is the whole process. Its answer
-is the same verb in a process that has run it before: reading the store, judging, printing. What
-the command takes beyond that is the interpreter's start and imports. The limits are the answers',
-0.5 s for `what-if` and 3 s for the page, and 2 MB for the page's size; the exit status is 1 where
-one is missed. A minute.
+is the same verb in a process that has answered before, with nothing kept of it: reading the store,
+judging, printing. What the command takes beyond that is mostly the interpreter's start and imports.
+The limits are the answers', 0.5 s for `what-if` and 3 s for the page, and 2 MB for the page's size;
+the exit status is 1 where one is missed. A minute.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from rightsizer.analysis.queue_model import latency_curve
 from rightsizer.cli import run_verb
 from rightsizer.hosts.base import Endpoint
 from rightsizer.hosts.fake import FakeHost
@@ -130,6 +131,7 @@ def times(arguments: list[str], count: int) -> dict[str, float]:
         subprocess.run([program, *arguments], stdout=subprocess.DEVNULL, check=True)
 
     def answer() -> None:
+        latency_curve.cache_clear()  # else only the first answer would make the job's curves
         with redirect_stdout(StringIO()):
             run_verb(arguments)
 

@@ -17,7 +17,7 @@ from rightsizer.knobs import Size
 from rightsizer.machines import Machine
 from rightsizer.needs import raised
 from rightsizer.offers import offer_of
-from rightsizer.plan import make_plan
+from rightsizer.planning import make_plan
 from rightsizer.report.choice_text import choice_sections
 from rightsizer.spec import JobSpec
 from rightsizer.units import BYTES_PER_GIB

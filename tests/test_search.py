@@ -52,7 +52,7 @@ def users_asked(policy, rates) -> list[int]:
         if step is None:
             break
         asked.append(step.users)
-        policy.tell(figures(rate))
+        policy.tell(replace(figures(rate), users=step.users))
     return asked
 
 
@@ -81,6 +81,14 @@ def test_flat_throughput_ends_a_plan_early():
     policy = PlannedSteps(STAIRS, StopSpec())
     assert users_asked(policy, [10, 10, 10, 10, 10]) == [1, 2, 3]
     assert policy.stopped_early
+
+
+def test_one_user_more_among_many_ends_no_plan():
+    # From 46 users on, two users more are under 5 %.
+    stairs = StairsTraffic(type="stairs", users_per_step=1, steps=60, duration_s=600.0)
+    policy = PlannedSteps(steps_of(stairs), StopSpec())
+    assert users_asked(policy, [10.0 * users for users in range(1, 61)]) == list(range(1, 61))
+    assert not policy.stopped_early
 
 
 def test_enough_invocations_end_a_plan_early():

@@ -23,7 +23,8 @@ from rightsizer.jobs import (
 from rightsizer.loading import assemble
 from rightsizer.matching import Asked, Match, matched
 from rightsizer.paired_race import Pair, PairedRace, figures_of
-from rightsizer.plan import PlannedTrial, require_runnable
+from rightsizer.plan import PlannedTrial
+from rightsizer.planning import require_runnable
 from rightsizer.preparation import Prepared, prepare
 from rightsizer.racing import Race
 from rightsizer.runner import Runner

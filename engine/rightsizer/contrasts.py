@@ -8,10 +8,10 @@ Design and Analysis of Experiments, ch. 14); none is picked, so none is picked f
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
+from rightsizer.analysis.intervals import log_sd
 from rightsizer.recommendation import Recommendation
 from rightsizer.standing import FEWEST_STARTS
 
@@ -28,7 +28,6 @@ DROPPED_WEIGHT = 2.0
 scout that looked bad, while those kept have fresh figures: in simulated races of eight equal
 candidates 10 % of the effects were then called real by their plain intervals, and 5 % so."""
 
-Z95 = 1.96
 
 Pair = tuple[Recommendation, Recommendation]
 """At the first and at the second value of a variable."""
@@ -117,7 +116,7 @@ def log_variance(row: Recommendation) -> float | None:
     ci = row.max_invocations_per_min_ci
     if ci is None or ci[0] is None or ci[1] is None or ci[0] <= 0:
         return None
-    own = (math.log(ci[1] / ci[0]) / (2 * Z95)) ** 2
+    own = log_sd(ci[0], ci[1]) ** 2
     if row.starts > FEWEST_STARTS:
         return own
     weight = DROPPED_WEIGHT if any(d.code == "dropped" for d in row.doubts) else 1.0

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from rightsizer.analysis.figures import Interval
+from rightsizer.analysis.intervals import Z95
 from rightsizer.contrasts import (
-    Z95,
     ContrastVerdict,
     Pair,
     come_with,

@@ -23,7 +23,8 @@ from rightsizer.housekeeping import interrupt_orphans
 from rightsizer.loading import assemble
 from rightsizer.machines import Placement
 from rightsizer.origins import made_on, made_with
-from rightsizer.plan import PlannedTrial, require_runnable
+from rightsizer.plan import PlannedTrial
+from rightsizer.planning import require_runnable
 from rightsizer.preparation import Prepared, prepare, prepare_spec, tls_of
 from rightsizer.protocols import ready_path
 from rightsizer.racing import policy_of

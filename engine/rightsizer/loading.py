@@ -10,13 +10,14 @@ from typing import Any
 from rightsizer.analysis import doubts
 from rightsizer.analysis.figures import Doubt
 from rightsizer.effects import effects_of
+from rightsizer.entrants import unreliable_of
 from rightsizer.errors import TrialState
 from rightsizer.interactions import interactions_of
 from rightsizer.needs import Need, raised
 from rightsizer.recommendation import Price, Recommendation, recommend
 from rightsizer.results import Job, JobLine, Origin
 from rightsizer.spec import JobSpec, SaturateTraffic, SearchTraffic
-from rightsizer.standing import Standing, standing_of, unreliable_of
+from rightsizer.standing import Standing, standing_of
 from rightsizer.store import Store, StoredJob, default_store
 from rightsizer.trials import TrialRecord
 

@@ -19,10 +19,11 @@ import numpy as np
 
 from rightsizer.analysis.paired import log_maximum
 from rightsizer.comparing import Comparison, inconclusive, paired
+from rightsizer.entrants import Entrant, curve_of
 from rightsizer.plan import PlannedTrial
 from rightsizer.racing import Race
 from rightsizer.spec import LimitSpec
-from rightsizer.standing import Entrant, Standing, curve_of, standing_of
+from rightsizer.standing import Standing, standing_of
 from rightsizer.trials import TrialRecord
 
 PriceOf = Callable[[str], float | None]

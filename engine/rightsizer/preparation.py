@@ -23,7 +23,8 @@ from rightsizer.knob_files import knobs_file, knobs_of
 from rightsizer.machines import Machine
 from rightsizer.offers import offer_of
 from rightsizer.payloads import PayloadSet, load_payloads
-from rightsizer.plan import Plan, make_plan
+from rightsizer.plan import Plan
+from rightsizer.planning import make_plan
 from rightsizer.protocols import Request, request_of
 from rightsizer.spec import JobSpec, SecretRef, ServerSpec, load_spec
 from rightsizer.traces import with_trace

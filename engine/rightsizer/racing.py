@@ -19,11 +19,12 @@ import numpy as np
 
 from rightsizer.analysis.trial import basis_of
 from rightsizer.candidates import hash_of
+from rightsizer.entrants import Entrant
 from rightsizer.errors import Reason, TrialState
 from rightsizer.plan import FINAL_SHARE, START_S, USUAL_STARTS, Plan, PlannedTrial
 from rightsizer.schedule import Step, closed_step
 from rightsizer.spec import JobSpec, SaturateTraffic, SearchTraffic
-from rightsizer.standing import FEWEST_STARTS, Entrant, Standing, standing_of
+from rightsizer.standing import FEWEST_STARTS, Standing, standing_of
 from rightsizer.trials import TrialRecord
 
 WARM_UP_SHARE, WARM_UP_LEAST_S = 0.05, 1.0

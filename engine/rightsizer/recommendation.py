@@ -17,9 +17,10 @@ from rightsizer.analysis.figures import (
 )
 from rightsizer.bottlenecks import Bottleneck, bottleneck_of
 from rightsizer.candidates import Candidate
+from rightsizer.entrants import Entrant
 from rightsizer.errors import TrialState
 from rightsizer.spec import TargetSpec
-from rightsizer.standing import FEWEST_STARTS, Entrant, Standing
+from rightsizer.standing import FEWEST_STARTS, Standing
 from rightsizer.trials import TrialRecord
 from rightsizer.units import HOURS_PER_MONTH, MINUTES_PER_HOUR
 

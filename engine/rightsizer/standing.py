@@ -17,12 +17,9 @@ from statistics import fmean
 import numpy as np
 
 from rightsizer.analysis.figures import TrialFigures
-from rightsizer.analysis.maximum import is_set_by_errors, probed
-from rightsizer.analysis.paired import log_maximum
-from rightsizer.analysis.percentiles import PERCENTILES
-from rightsizer.analysis.queue_model import LatencyCurve, latency_curve
+from rightsizer.analysis.intervals import Z95, log_sd
 from rightsizer.analysis.repeats import Start, figures_of_starts
-from rightsizer.errors import TrialState
+from rightsizer.entrants import Entrant, entrants_of
 from rightsizer.posterior import CAUTIOUS, EVEN, Assumptions, Beliefs, Floats, Scout, beliefs
 from rightsizer.spec import LimitSpec, TargetSpec
 from rightsizer.trials import TrialRecord
@@ -39,33 +36,6 @@ UNKNOWN_SD = 0.3
 LEAST_SD = 0.01
 TIE_BREAK = 1e-6
 """Of two fleets that cost the same, the one with cheaper inferences is the better."""
-NO_QUEUE = frozenset({"model-disagrees"})
-Z95 = 1.96
-
-
-@dataclass(frozen=True)
-class Entrant:
-    """One measured candidate: what its trials said."""
-
-    candidate_id: str
-    scout: TrialRecord
-    finals: tuple[TrialRecord, ...]
-    """Those that gave an observation, in the order of their blocks."""
-    failed: tuple[TrialRecord, ...]
-    """Those that gave none."""
-    log_maxima: Mapping[int, float]
-    """Per second, by block."""
-    limit: LimitSpec
-
-    @property
-    def own_failures(self) -> tuple[TrialRecord, ...]:
-        """Of those that gave none, the ones that the machine did not spoil."""
-        return tuple(trial for trial in self.failed if not _is_spoilt(trial))
-
-    @property
-    def is_queue(self) -> bool:
-        """Whether its latency follows a queue: else its finals are searches of their own."""
-        return _is_queue(self.scout, self.limit)
 
 
 @dataclass(frozen=True)
@@ -145,14 +115,14 @@ def standing_of(
     target: TargetSpec | None,
 ) -> Standing | None:
     """How the candidates stand; None where there never were two to compare, nor finals of one."""
-    every = _entrants(trials, limit)
-    entrants = {x.candidate_id: x for x in every if not _is_unreliable(x)}
+    every = entrants_of(trials, limit)
+    entrants = {x.candidate_id: x for x in every if not x.is_unreliable}
     prices_usd = {
         key: _lowest_price(entrant.scout, per_hour_usd) for key, entrant in entrants.items()
     }
     if any(price is not None for price in prices_usd.values()):
         entrants = {key: x for key, x in entrants.items() if prices_usd[key] is not None}
-    compared = len(entrants) > 1 or any(_is_unreliable(x) for x in every)
+    compared = len(entrants) > 1 or any(x.is_unreliable for x in every)
     if not entrants or not (compared or any(entrant.finals for entrant in entrants.values())):
         return None
     ids = list(entrants)
@@ -180,12 +150,6 @@ def standing_of(
             costs, best, tied, len(entrants[ids[best]].finals), believed.spread
         ),
     )
-
-
-def unreliable_of(trials: Sequence[TrialRecord], limit: LimitSpec) -> dict[str, TrialRecord]:
-    """Those that failed when they were started again: by candidate id the last failed final."""
-    every = _entrants(trials, limit)
-    return {x.candidate_id: x.own_failures[-1] for x in every if _is_unreliable(x)}
 
 
 def _shares_of_lowest(ids: Sequence[str], costs: Floats) -> dict[str, float]:
@@ -216,87 +180,6 @@ def _counts(log_maxima: Floats, target: TargetSpec) -> Floats:
     return counts
 
 
-def _entrants(trials: Sequence[TrialRecord], limit: LimitSpec) -> list[Entrant]:
-    found = []
-    # A scout that had to be repeated with more budget comes after the one that was too short.
-    scouts = {trial.candidate.id: trial for trial in trials if trial.stage == "scout"}
-    for scout in scouts.values():
-        figures = scout.figures
-        if not _is_sound(scout) or figures is None:
-            continue
-        if figures.max_kind not in ("estimate", "bracket") or not figures.max_invocations_per_min:
-            continue
-        finals = sorted(
-            (
-                trial
-                for trial in trials
-                if trial.stage == "final"
-                and trial.candidate.id == scout.candidate.id
-                and trial.state.is_final
-            ),
-            key=lambda trial: trial.block,
-        )
-        logs = {
-            trial.block: value
-            for trial in finals
-            if (value := _observed(trial, scout, limit)) is not None
-        }
-        useful = tuple(trial for trial in finals if trial.block in logs)
-        failed = tuple(trial for trial in finals if trial.block not in logs)
-        found.append(Entrant(scout.candidate.id, scout, useful, failed, logs, limit))
-    return found
-
-
-def _is_spoilt(trial: TrialRecord) -> bool:
-    """Whether the machine, and not the candidate, kept it from telling anything."""
-    if trial.state is TrialState.FAILED:
-        return False
-    return trial.state is TrialState.INVALID or any(s.verdict == "invalid" for s in trial.steps)
-
-
-def _is_unreliable(entrant: Entrant) -> bool:
-    """Whether it is none to recommend: it fails as often as not when it is started again."""
-    return len(entrant.own_failures) >= max(2, len(entrant.finals))
-
-
-def _is_sound(trial: TrialRecord) -> bool:
-    return trial.state in (TrialState.SUCCEEDED, TrialState.STOPPED)
-
-
-def curve_of(scout: TrialRecord, limit: LimitSpec) -> LatencyCurve | None:
-    """How its latency rises with the rate, by the scout's closed probe; None: not known."""
-    probe = probed(scout.steps)
-    if probe is None or limit.latency_ms is None:
-        return None
-    p = PERCENTILES[limit.percentile]
-    return latency_curve(probe.unloaded_ms, probe.capacity_per_s, limit.latency_ms, p)
-
-
-def _is_queue(scout: TrialRecord, limit: LimitSpec) -> bool:
-    """Asked of finalists alone: a curve of several servers takes a while to make."""
-    figures = scout.figures
-    if figures is None or figures.max_kind != "estimate":
-        return False
-    if {doubt.code for doubt in figures.doubts} & NO_QUEUE or is_set_by_errors(scout.steps, limit):
-        return False
-    return figures.basis == "closed" or curve_of(scout, limit) is not None
-
-
-def _observed(trial: TrialRecord, scout: TrialRecord, limit: LimitSpec) -> float | None:
-    """The log maximum per second that a final shows."""
-    assert scout.figures is not None
-    if not _is_sound(trial):
-        return None
-    if _is_queue(scout, limit):
-        basis = scout.figures.basis
-        curve = curve_of(scout, limit) if basis == "open" else None
-        return log_maximum(trial.steps, basis, limit, curve)
-    figures = trial.figures
-    if figures is None or not figures.max_invocations_per_min:
-        return None
-    return math.log(per_s(figures.max_invocations_per_min))
-
-
 def _lowest_price(scout: TrialRecord, per_hour_usd: Callable[[str], float | None]) -> float | None:
     """USD an hour of the cheapest instance type that the trial stands for."""
     prices = [per_hour_usd(candidate.instance_type) for candidate in scout.candidates]
@@ -320,7 +203,7 @@ def _scouted(number: int, scout: TrialRecord) -> Scout:
     log = math.log(per_s(maximum))
     if ci is None or not ci[0] or not ci[1] or blocked:
         return Scout(number, log, UNKNOWN_SD, is_alone=True)
-    return Scout(number, log, max(LEAST_SD, math.log(ci[1] / ci[0]) / (2 * Z95)))
+    return Scout(number, log, max(LEAST_SD, log_sd(ci[0], ci[1])))
 
 
 def _tied(costs: Floats, best: int) -> list[int]:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from rightsizer.analysis import doubts
 from rightsizer.catalog import load_catalog
 from rightsizer.effects import effects_of
+from rightsizer.entrants import unreliable_of
 from rightsizer.errors import InputError, Reason, TrialState, UsageError
 from rightsizer.interactions import interactions_of
 from rightsizer.loading import raced, unranked, with_doubts_of_api
@@ -19,7 +20,7 @@ from rightsizer.projecting import NotCovered, at_limit, covered_by_none
 from rightsizer.recommendation import Price, recommend
 from rightsizer.results import Job
 from rightsizer.spec import JobSpec, LimitSpec, TargetSpec
-from rightsizer.standing import Standing, unreliable_of
+from rightsizer.standing import Standing
 from rightsizer.store import Store, default_store
 from rightsizer.trials import TrialRecord
 

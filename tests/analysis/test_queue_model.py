@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from rightsizer.analysis.queue_model import plain_prediction, predict, sojourns
+from rightsizer.analysis.queue_model import Work, plain_prediction, predict
 
 EXPONENTIAL_MS = tuple((-5.0 * np.log(1 - (np.arange(400) + 0.5) / 400)).tolist())
 
@@ -44,9 +44,9 @@ def test_the_plain_guess_is_where_it_says():
 
 def test_one_server_serves_one_after_the_other():
     arrivals, service = np.array([0.0, 1.0, 10.0]), np.array([3.0, 3.0, 3.0])
-    assert sojourns(arrivals, service, 1).tolist() == [3.0, 5.0, 3.0]
+    assert Work(service, 1).sojourns_s(arrivals).tolist() == [3.0, 5.0, 3.0]
 
 
 def test_two_servers_take_the_next_that_is_free():
     arrivals, service = np.array([0.0, 1.0, 1.5]), np.array([3.0, 3.0, 1.0])
-    assert sojourns(arrivals, service, 2).tolist() == [3.0, 3.0, 2.5]
+    assert Work(service, 2).sojourns_s(arrivals).tolist() == [3.0, 3.0, 2.5]

@@ -274,6 +274,14 @@ def test_twice_the_users_are_to_bring_10_percent_at_the_least():
     assert not is_flat({4: 10.0, 7: 10.9})
 
 
+def test_one_user_more_among_many_is_no_plateau():
+    growing = {users: 10.0 * users for users in range(1, 31)}  # 30 users: 3.4 % over 29
+    assert not is_flat(growing)
+    assert is_flat({**growing, **dict.fromkeys(range(22, 31), 220.0)})
+    assert not is_flat({29: 100.0, 30: 100.0})  # two levels that tell nothing apart
+    assert is_flat({29: 100.0, 30: 94.0})
+
+
 @pytest.mark.parametrize(
     ("traffic", "basis"),
     [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from rightsizer.hosts.yardstick import LONGEST_S, calibrate, length_s
+from rightsizer.hosts.yardstick import calibrate, length_s
 
 
 def test_both_speeds_of_a_cpu_are_told():
@@ -19,6 +19,7 @@ def test_a_cpu_that_is_not_there_tells_nothing():
     assert calibrate([4095], 0.2) is None
 
 
-def test_it_is_five_seconds_at_the_most_and_a_twelfth_of_the_traffic():
-    assert length_s(24.0) == 2.0
-    assert length_s(600.0) == LONGEST_S == 5.0
+def test_it_is_five_seconds_and_of_a_short_try_a_twelfth_of_the_traffic():
+    assert length_s(60.0) == length_s(20.0) == 5.0  # a scout's and a final's of the default budget
+    assert length_s(600.0) == 5.0
+    assert length_s(12.0) == 1.0

@@ -12,7 +12,8 @@ from rightsizer.catalog import InstanceType, load_catalog
 from rightsizer.inventory import THIS_MACHINE
 from rightsizer.machines import Machine
 from rightsizer.needs import Need
-from rightsizer.plan import Plan, PlannedTrial, Refusal, make_plan
+from rightsizer.plan import Plan, PlannedTrial, Refusal
+from rightsizer.planning import make_plan
 from rightsizer.report.plan_text import instance_types_table, jobs_table, plan_table
 from rightsizer.results import JobLine
 from rightsizer.schedule import closed_step

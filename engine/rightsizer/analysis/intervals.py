@@ -37,6 +37,8 @@ MIN_COMPLETIONS = 10
 MOST_CORRELATED = 1 << 18
 """A correlation time is read off so many samples at the most: more only cost time."""
 
+Z95 = 1.96
+"""The normal distribution's two-sided 95 % point."""
 _T95 = (
     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
     2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
@@ -82,6 +84,11 @@ def _hill(p: float, n: int) -> float:
     c += (((0.05 * d * x - 5) * x - 7) * x - 2) * x + b
     y = (((((0.4 * y + 6.3) * y + 36) * y + 94.5) / c - y - 3) / b + 1) * x
     return math.sqrt(n * math.expm1(a * y * y))
+
+
+def log_sd(low: float, high: float) -> float:
+    """The standard error of the logarithm of what has this 95 % interval; both ends above 0."""
+    return math.log(high / low) / (2 * Z95)
 
 
 def percentile_interval(

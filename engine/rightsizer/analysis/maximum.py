@@ -21,6 +21,8 @@ from rightsizer.spec import LimitSpec
 
 FLAT_GAIN_RATIO = 0.05
 """Throughput is flat when more users bring less than this above the best before."""
+CLEARLY_MORE = 1.2
+"""So many times the users bring a server that has room some four times the gain that is flat."""
 DOUBLED_GAIN_RATIO = 0.1
 """The same of twice the users, which would bring twice as much where there is room."""
 UNPREDICTED_BUSY_RATIO = 0.3
@@ -109,12 +111,21 @@ def is_below_floor(step: StepFigures, limit: LimitSpec) -> bool:
 
 
 def is_flat(levels: Mapping[int, float]) -> bool:
-    """Whether the most users gained next to nothing on the best of fewer: throughput by users."""
+    """Whether the most users gained next to nothing on the best of fewer: throughput by users.
+
+    Levels with nearly as many users would not have brought much more anyway: among those only a
+    fall counts.
+    """
     if len(levels) < 2:
         return False
     *fewer, most = sorted(levels)
-    gain_ratio = DOUBLED_GAIN_RATIO if most >= 2 * fewer[-1] else FLAT_GAIN_RATIO
-    return levels[most] < (1 + gain_ratio) * max(levels[users] for users in fewer)
+    if levels[most] < (1 - FLAT_GAIN_RATIO) * max(levels[users] for users in fewer):
+        return True
+    clearly_fewer = [users for users in fewer if CLEARLY_MORE * users <= most]
+    if not clearly_fewer:
+        return False
+    gain_ratio = DOUBLED_GAIN_RATIO if most >= 2 * clearly_fewer[-1] else FLAT_GAIN_RATIO
+    return levels[most] < (1 + gain_ratio) * max(levels[users] for users in clearly_fewer)
 
 
 def point_of(step: StepFigures, limit: LimitSpec) -> Point | None:

@@ -52,22 +52,7 @@ def predict(
     (Little's law), service times drawn from the unloaded latencies (ms, any order, at least one).
     None where even 5% of the capacity is over the limit.
     """
-    queue = _Queue(unloaded_ms, capacity_per_s)
-
-    def over(rate_per_s: float) -> float:
-        return float(np.mean(queue.latency_s(rate_per_s) * 1e3 > limit_ms))
-
-    low, high = LEAST_BUSY * capacity_per_s, capacity_per_s
-    if over(low) > 1 - p:
-        return None
-    for _ in range(HALVINGS):
-        middle = math.sqrt(low * high)
-        low, high = (low, middle) if over(middle) > 1 - p else (middle, high)
-        if high / low < CLOSE_RATIO:
-            break
-    rate = math.sqrt(low * high)
-    odds = [_log_odds(over(rate * f)) for f in (1 / STEEPNESS_STEP, STEEPNESS_STEP)]
-    return Prediction(rate, (odds[1] - odds[0]) / (2 * math.log(STEEPNESS_STEP)), queue.servers)
+    return _predicted(_Queue(unloaded_ms, capacity_per_s), limit_ms, p)
 
 
 @dataclass(frozen=True)
@@ -98,17 +83,17 @@ def latency_curve(
 ) -> LatencyCurve | None:
     """How percentile `p` (0..1) of the queue that `predict` makes rises with the rate; arguments
     and None as there, and None where it does not rise."""
-    predicted = predict(unloaded_ms, capacity_per_s, limit_ms, p)
+    queue = _Queue(unloaded_ms, capacity_per_s)
+    predicted = _predicted(queue, limit_ms, p)
     if predicted is None:
         return None
-    queue = _Queue(unloaded_ms, capacity_per_s)
     rates: list[float] = []
     latencies: list[float] = []
     for factor in CURVE_FACTORS:
         rate = factor * predicted.rate_per_s
         if rate > MOST_BUSY_RATIO * capacity_per_s and factor > 1:
             break
-        latency = float(np.quantile(queue.latency_s(rate), p)) * 1e3 / limit_ms
+        latency = _nearest_rank(queue.latency_s(rate), p) * 1e3 / limit_ms
         if latencies and latency <= latencies[-1] * LEAST_RISE:
             continue
         rates.append(factor)
@@ -122,18 +107,76 @@ class _Queue:
     def __init__(self, unloaded_ms: tuple[float, ...], capacity_per_s: float) -> None:
         unloaded_s = np.asarray(unloaded_ms, dtype=np.float64) / 1e3
         mean_s = float(unloaded_s.mean())
+        self.capacity_per_s = capacity_per_s
         self.servers = max(1, round(capacity_per_s * mean_s))
         random = np.random.default_rng(SEED)
         customers = CUSTOMERS if self.servers == 1 else CUSTOMERS // 2
         # The capacity was measured: the queue is to have just that one.
         drawn_s = unloaded_s[random.integers(len(unloaded_s), size=customers)]
-        self._service_s = drawn_s * (self.servers / capacity_per_s / mean_s)
+        self._work = Work(drawn_s * (self.servers / capacity_per_s / mean_s), self.servers)
         self._instants = np.cumsum(random.exponential(1.0, customers))
 
     def latency_s(self, rate_per_s: float) -> Floats:
         """Of each customer, the first twentieth apart."""
-        latency_s = sojourns(self._instants / rate_per_s, self._service_s, self.servers)
+        latency_s = self._work.sojourns_s(self._instants / rate_per_s)
         return latency_s[len(latency_s) // 20 :]
+
+
+class Work:
+    """Service times, s, shape (n,), that so many servers get through, first come, first served."""
+
+    def __init__(self, service_s: Floats, servers: int) -> None:
+        self._service_s = service_s
+        self._servers = servers
+        self._done_s = np.cumsum(service_s)
+        self._before_s = self._done_s - service_s
+
+    def sojourns_s(self, arrival_s: Floats) -> Floats:
+        """From each arrival, s, ascending, to the end of its service; shapes (n,).
+
+        One server: Lindley's recursion unrolled into a running maximum. Several: Kiefer and
+        Wolfowitz.
+        """
+        if self._servers > 1:
+            return self._shared_s(arrival_s)
+        sojourn_s: Floats = arrival_s - self._before_s
+        np.maximum.accumulate(sojourn_s, out=sojourn_s)
+        # In place: fresh pages for each sum take longer than the sums.
+        sojourn_s += self._done_s
+        sojourn_s -= arrival_s
+        return sojourn_s
+
+    def _shared_s(self, arrival_s: Floats) -> Floats:
+        free = [0.0] * self._servers
+        found = []
+        for arrival, service in zip(arrival_s.tolist(), self._service_s.tolist(), strict=True):
+            done = max(arrival, free[0]) + service
+            heapq.heapreplace(free, done)
+            found.append(done - arrival)
+        return np.array(found)
+
+
+def _predicted(queue: _Queue, limit_ms: float, p: float) -> Prediction | None:
+    def over(rate_per_s: float) -> float:
+        latency_s = queue.latency_s(rate_per_s)
+        return np.count_nonzero(latency_s > limit_ms / 1e3) / len(latency_s)
+
+    low, high = LEAST_BUSY * queue.capacity_per_s, queue.capacity_per_s
+    if over(low) > 1 - p:
+        return None
+    for _ in range(HALVINGS):
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if over(middle) > 1 - p else (middle, high)
+        if high / low < CLOSE_RATIO:
+            break
+    rate = math.sqrt(low * high)
+    odds = [_log_odds(over(rate * f)) for f in (1 / STEEPNESS_STEP, STEEPNESS_STEP)]
+    return Prediction(rate, (odds[1] - odds[0]) / (2 * math.log(STEEPNESS_STEP)), queue.servers)
+
+
+def _nearest_rank(values: Floats, p: float) -> float:
+    rank = max(1, math.ceil(p * len(values))) - 1
+    return float(np.partition(values, rank)[rank])
 
 
 def _log_odds(share: float) -> float:
@@ -144,21 +187,3 @@ def _log_odds(share: float) -> float:
 def plain_prediction(rate_per_s: float) -> Prediction:
     """A guess where no queue can be made: odds that rise with the third power of the rate."""
     return Prediction(rate_per_s, 3.0, 1)
-
-
-def sojourns(arrival_s: Floats, service_s: Floats, servers: int) -> Floats:
-    """Times in a first come, first served queue with that many servers, shapes (n,).
-
-    One server: Lindley's recursion unrolled into a running maximum. Several: Kiefer and Wolfowitz.
-    """
-    if servers == 1:
-        work = np.cumsum(service_s)
-        idle: Floats = np.maximum.accumulate(arrival_s - (work - service_s))
-        return work + idle - arrival_s
-    free = [0.0] * servers
-    latency = []
-    for arrival, service in zip(arrival_s.tolist(), service_s.tolist(), strict=True):
-        done = max(arrival, free[0]) + service
-        heapq.heapreplace(free, done)
-        latency.append(done - arrival)
-    return np.array(latency)

@@ -26,7 +26,7 @@ from rightsizer.api.settings import Settings
 from rightsizer.errors import RightsizerError
 from rightsizer.hosts.lease import Leased
 from rightsizer.jobs import inputs_of, real_outside, refuse_changes, run_owned
-from rightsizer.plan import require_runnable
+from rightsizer.planning import require_runnable
 from rightsizer.preparation import Prepared, planned, prepare_spec
 from rightsizer.spec import JobSpec
 from rightsizer.stop_switch import StopSwitch

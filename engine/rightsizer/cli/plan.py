@@ -10,7 +10,7 @@ def plan(
     job_file: JobFileArgument, json: JsonOption = None, verbose: VerboseOption = False
 ) -> None:
     """Show candidates, trials and expected time; start nothing."""
-    from rightsizer.plan import require_runnable
+    from rightsizer.planning import require_runnable
     from rightsizer.preparation import prepare
     from rightsizer.report.plan_document import plan_document
     from rightsizer.report.plan_text import plan_table

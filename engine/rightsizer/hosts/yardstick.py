@@ -12,9 +12,10 @@ from collections.abc import Sequence
 
 from rightsizer.hosts.records import Calibration
 
-LONGEST_S = 5.0
-SHARE = 1 / 12
-"""Of a trial's traffic: five seconds for a minute of it."""
+USUAL_S = 5.0
+USUAL_FROM_S = 20.0
+"""Of traffic: a shorter trial is a try, and is not to be mostly calibration."""
+SHARE_OF_SHORTER = 1 / 12
 GRACE_S = 10.0
 SLICES = 10
 PROGRAM = """
@@ -55,4 +56,4 @@ def calibrate(cpus: Sequence[int], duration_s: float) -> Calibration | None:
 
 def length_s(traffic_s: float) -> float:
     """How long to calibrate before so much traffic."""
-    return min(LONGEST_S, SHARE * traffic_s)
+    return USUAL_S if traffic_s >= USUAL_FROM_S else SHARE_OF_SHORTER * traffic_s

@@ -12,7 +12,8 @@ from rightsizer.errors import EnvironmentFault, ExitCode, ProblemsError
 from rightsizer.inventory import THIS_MACHINE, HostSpec, Provided
 from rightsizer.machines import Machine
 from rightsizer.needs import Need
-from rightsizer.plan import Plan, make_plan, require_runnable
+from rightsizer.plan import Plan
+from rightsizer.planning import make_plan, require_runnable
 from rightsizer.spec import CandidateSpec, JobSpec
 from rightsizer.units import BYTES_PER_GIB
 

@@ -1,0 +1,131 @@
+"""What the trials of each candidate say of it: scouts, finals and failures, put together. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rightsizer.analysis.maximum import is_set_by_errors, probed
+from rightsizer.analysis.paired import log_maximum
+from rightsizer.analysis.percentiles import PERCENTILES
+from rightsizer.analysis.queue_model import LatencyCurve, latency_curve
+from rightsizer.errors import TrialState
+from rightsizer.spec import LimitSpec
+from rightsizer.trials import TrialRecord
+from rightsizer.units import per_s
+
+NO_QUEUE = frozenset({"model-disagrees"})
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """One measured candidate: what its trials said."""
+
+    candidate_id: str
+    scout: TrialRecord
+    finals: tuple[TrialRecord, ...]
+    """Those that gave an observation, in the order of their blocks."""
+    failed: tuple[TrialRecord, ...]
+    """Those that gave none."""
+    log_maxima: Mapping[int, float]
+    """Per second, by block."""
+    limit: LimitSpec
+
+    @property
+    def own_failures(self) -> tuple[TrialRecord, ...]:
+        """Of those that gave none, the ones that the machine did not spoil."""
+        return tuple(trial for trial in self.failed if not _is_spoilt(trial))
+
+    @property
+    def is_unreliable(self) -> bool:
+        """Whether it is none to recommend: it fails as often as not when it is started again."""
+        return len(self.own_failures) >= max(2, len(self.finals))
+
+    @property
+    def is_queue(self) -> bool:
+        """Whether its latency follows a queue: else its finals are searches of their own."""
+        return _is_queue(self.scout, self.limit)
+
+
+def entrants_of(trials: Sequence[TrialRecord], limit: LimitSpec) -> list[Entrant]:
+    """Those whose scout found a maximum, in the order of their scouts."""
+    found = []
+    # A scout that had to be repeated with more budget comes after the one that was too short.
+    scouts = {trial.candidate.id: trial for trial in trials if trial.stage == "scout"}
+    for scout in scouts.values():
+        figures = scout.figures
+        if not _is_sound(scout) or figures is None:
+            continue
+        if figures.max_kind not in ("estimate", "bracket") or not figures.max_invocations_per_min:
+            continue
+        finals = sorted(
+            (
+                trial
+                for trial in trials
+                if trial.stage == "final"
+                and trial.candidate.id == scout.candidate.id
+                and trial.state.is_final
+            ),
+            key=lambda trial: trial.block,
+        )
+        logs = {
+            trial.block: value
+            for trial in finals
+            if (value := _observed(trial, scout, limit)) is not None
+        }
+        useful = tuple(trial for trial in finals if trial.block in logs)
+        failed = tuple(trial for trial in finals if trial.block not in logs)
+        found.append(Entrant(scout.candidate.id, scout, useful, failed, logs, limit))
+    return found
+
+
+def unreliable_of(trials: Sequence[TrialRecord], limit: LimitSpec) -> dict[str, TrialRecord]:
+    """Those that failed when they were started again: by candidate id the last failed final."""
+    every = entrants_of(trials, limit)
+    return {x.candidate_id: x.own_failures[-1] for x in every if x.is_unreliable}
+
+
+def _is_spoilt(trial: TrialRecord) -> bool:
+    """Whether the machine, and not the candidate, kept it from telling anything."""
+    if trial.state is TrialState.FAILED:
+        return False
+    return trial.state is TrialState.INVALID or any(s.verdict == "invalid" for s in trial.steps)
+
+
+def _is_sound(trial: TrialRecord) -> bool:
+    return trial.state in (TrialState.SUCCEEDED, TrialState.STOPPED)
+
+
+def curve_of(scout: TrialRecord, limit: LimitSpec) -> LatencyCurve | None:
+    """How its latency rises with the rate, by the scout's closed probe; None: not known."""
+    probe = probed(scout.steps)
+    if probe is None or limit.latency_ms is None:
+        return None
+    p = PERCENTILES[limit.percentile]
+    return latency_curve(probe.unloaded_ms, probe.capacity_per_s, limit.latency_ms, p)
+
+
+def _is_queue(scout: TrialRecord, limit: LimitSpec) -> bool:
+    """Asked of finalists alone: a curve of several servers takes a while to make."""
+    figures = scout.figures
+    if figures is None or figures.max_kind != "estimate":
+        return False
+    if {doubt.code for doubt in figures.doubts} & NO_QUEUE or is_set_by_errors(scout.steps, limit):
+        return False
+    return figures.basis == "closed" or curve_of(scout, limit) is not None
+
+
+def _observed(trial: TrialRecord, scout: TrialRecord, limit: LimitSpec) -> float | None:
+    """The log maximum per second that a final shows."""
+    assert scout.figures is not None
+    if not _is_sound(trial):
+        return None
+    if _is_queue(scout, limit):
+        basis = scout.figures.basis
+        curve = curve_of(scout, limit) if basis == "open" else None
+        return log_maximum(trial.steps, basis, limit, curve)
+    figures = trial.figures
+    if figures is None or not figures.max_invocations_per_min:
+        return None
+    return math.log(per_s(figures.max_invocations_per_min))
