@@ -11,8 +11,9 @@ from rightsizer.analysis import doubts
 from rightsizer.analysis.figures import Interval
 from rightsizer.contrasts import START_SPREAD_RATIO
 from rightsizer.effects import Effect, UnknownEffect, effects_of, unknown_effects
+from rightsizer.fleets import Fleet
 from rightsizer.interactions import interactions_of
-from rightsizer.recommendation import Fleet, Recommendation
+from rightsizer.recommendation import Recommendation
 
 Z = 1.96
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 import pytest
-from rightsizer.recommendation import Price, recommend
+from rightsizer.fleets import Price
+from rightsizer.recommendation import recommend
 from rightsizer.spec import LimitSpec, TargetSpec
 from rightsizer.standing import Standing, standing_of
 from rightsizer.trials import TrialRecord

@@ -12,9 +12,10 @@ from rightsizer.analysis.figures import Doubt
 from rightsizer.effects import effects_of
 from rightsizer.entrants import unreliable_of
 from rightsizer.errors import TrialState
+from rightsizer.fleets import Price
 from rightsizer.interactions import interactions_of
 from rightsizer.needs import Need, raised
-from rightsizer.recommendation import Price, Recommendation, recommend
+from rightsizer.recommendation import Recommendation, recommend
 from rightsizer.results import Job, JobLine, Origin
 from rightsizer.spec import JobSpec, SaturateTraffic, SearchTraffic
 from rightsizer.standing import Standing, standing_of

@@ -17,7 +17,7 @@ from rightsizer.analysis.figures import (
 )
 from rightsizer.analysis.trial import basis_of
 from rightsizer.errors import ExitCode
-from rightsizer.recommendation import Fleet, Price, count_doubts, fleet_of
+from rightsizer.fleets import Fleet, Price, count_doubts, fleet_of
 from rightsizer.spec import JobSpec, LimitSpec, TargetSpec
 from rightsizer.trials import TrialRecord
 from rightsizer.units import per_min

@@ -14,10 +14,11 @@ from rightsizer.catalog import load_catalog
 from rightsizer.effects import effects_of
 from rightsizer.entrants import unreliable_of
 from rightsizer.errors import InputError, Reason, TrialState, UsageError
+from rightsizer.fleets import Price
 from rightsizer.interactions import interactions_of
 from rightsizer.loading import raced, unranked, with_doubts_of_api
 from rightsizer.projecting import NotCovered, at_limit, covered_by_none
-from rightsizer.recommendation import Price, recommend
+from rightsizer.recommendation import recommend
 from rightsizer.results import Job
 from rightsizer.spec import JobSpec, LimitSpec, TargetSpec
 from rightsizer.standing import Standing

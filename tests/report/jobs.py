@@ -21,9 +21,10 @@ from rightsizer.analysis.figures import (
 from rightsizer.candidates import Candidate
 from rightsizer.effects import effects_of
 from rightsizer.errors import Reason, TrialState
+from rightsizer.fleets import Price
 from rightsizer.interactions import interactions_of
 from rightsizer.machines import Placement
-from rightsizer.recommendation import Price, recommend
+from rightsizer.recommendation import recommend
 from rightsizer.results import Job
 from rightsizer.spec import TargetSpec
 from rightsizer.trials import Measurement, TrialRecord

@@ -6,7 +6,7 @@ import csv
 import json
 from io import StringIO
 
-from rightsizer.recommendation import Price
+from rightsizer.fleets import Price
 from rightsizer.report.csv_file import job_csv
 from rightsizer.report.markdown import job_markdown
 from rightsizer.report.sentence import finding

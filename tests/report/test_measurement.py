@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from rightsizer.analysis import doubts
 from rightsizer.analysis.figures import Doubt, Requests
+from rightsizer.fleets import Price, fleet_of
 from rightsizer.measured import Measured
-from rightsizer.recommendation import Price, fleet_of
 from rightsizer.report.measurement_text import measurement_text
 from rightsizer.spec import LimitSpec, TargetSpec
 

@@ -15,8 +15,8 @@ from rightsizer.analysis.history import StepHistory
 from rightsizer.bottlenecks import Bottleneck
 from rightsizer.documents import parse_document
 from rightsizer.errors import TrialState
+from rightsizer.fleets import Price
 from rightsizer.histories import TrialHistory
-from rightsizer.recommendation import Price
 from rightsizer.report.page.html import job_html
 from rightsizer.report.page.repeat import spec_yaml
 from rightsizer.report.sentence import finding

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from rightsizer.analysis import doubts
 from rightsizer.errors import TrialState
-from rightsizer.recommendation import Price
+from rightsizer.fleets import Price
 from rightsizer.report.sentence import closing_sentence
 
 from .jobs import (

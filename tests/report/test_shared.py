@@ -8,7 +8,7 @@ from dataclasses import replace
 from io import StringIO
 
 import pytest
-from rightsizer.recommendation import Price
+from rightsizer.fleets import Price
 from rightsizer.report.csv_file import job_csv
 from rightsizer.report.document import job_document
 from rightsizer.report.markdown import job_markdown

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from rightsizer.analysis import doubts
 from rightsizer.analysis.figures import Doubt
-from rightsizer.recommendation import Price
+from rightsizer.fleets import Price
 from rightsizer.report.entries import worst_first
 from rightsizer.report.markdown import job_markdown
 from rightsizer.report.table import result_table

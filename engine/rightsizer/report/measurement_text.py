@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rightsizer.analysis.figures import Doubt, StepFigures
+from rightsizer.fleets import Fleet
 from rightsizer.measured import Measured
-from rightsizer.recommendation import Fleet
 from rightsizer.report.cells import Columns, fold_one, table_text, width_of
 from rightsizer.report.entries import Entry, Section, section_text, worst_first
 from rightsizer.report.layout import aligned, filled, one_line

@@ -14,9 +14,10 @@ import pytest
 import rightsizer
 from rightsizer.api.jobs import describing, rows
 from rightsizer.errors import Reason, TrialFailed, TrialState
+from rightsizer.fleets import Price
 from rightsizer.jobs import resume
 from rightsizer.loading import list_stored, load
-from rightsizer.recommendation import Price, Recommendation, recommend
+from rightsizer.recommendation import Recommendation, recommend
 from rightsizer.report.document import job_document
 from rightsizer.report.table import result_table
 from rightsizer.spec import TargetSpec

@@ -20,9 +20,10 @@ from rightsizer.api.jobs.naming import (
     status_of,
 )
 from rightsizer.api.paging import page
+from rightsizer.fleets import Price
 from rightsizer.job_heads import JobHead
 from rightsizer.loading import assemble
-from rightsizer.recommendation import Price, Recommendation, Rejection, recommend
+from rightsizer.recommendation import Recommendation, Rejection, recommend
 from rightsizer.results import Job
 from rightsizer.spec import JobSpec, TargetSpec
 from rightsizer.store import Store
