@@ -74,6 +74,28 @@ def proportional_bytes(pid: int) -> int:
     return memory_bytes(pid) if exact is None else exact
 
 
+def run_delays_ns(pid: int) -> dict[int, int]:
+    """By thread of a process, the time it was ready to run and waited for a CPU.
+
+    None of those that have not run yet; nor any where the kernel does not count.
+    """
+    found: dict[int, int] = {}
+    try:
+        threads = os.listdir(f"/proc/{pid}/task") if LINUX else []
+    except OSError:
+        return found
+    for thread in threads:
+        try:
+            with open(f"/proc/{pid}/task/{thread}/schedstat", "rb") as file:
+                _, delay_ns, runs = file.read().split()
+        except (OSError, ValueError):
+            continue
+        # A kernel that does not count says 0 0 0.
+        if runs != b"0":
+            found[int(thread)] = int(delay_ns)
+    return found
+
+
 def _children(pid: int) -> list[int]:
     found: list[int] = []
     try:
