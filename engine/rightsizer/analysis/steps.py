@@ -28,8 +28,8 @@ from rightsizer.analysis.step_doubts import Settled, settled, validity_doubts
 from rightsizer.analysis.utilisation import (
     accelerator_percent,
     cpu_percent,
-    cpu_wait_ratio,
     memory_percent,
+    runnable_per_cpu,
 )
 from rightsizer.analysis.windows import Floats, Stretch, Window, by_step, joined, window_of
 from rightsizer.hosts.records import Usage
@@ -159,7 +159,7 @@ def _judge(
         cpu_utilization_percent=cpu_percent(usage, windows, conditions.vcpus),
         memory_utilization_percent=memory_percent(usage, windows, conditions.memory_bytes),
         accelerator_utilization_percent=accelerator_percent(usage, windows),
-        cpu_wait_ratio=cpu_wait_ratio(usage, windows),
+        runnable_threads_per_cpu=runnable_per_cpu(usage, windows, conditions.vcpus),
         generator_cpu_ratio=generator,
         verdict=verdict,
         doubts=doubts,

@@ -23,15 +23,17 @@ def cpu_percent(usage: Sequence[Usage], windows: Sequence[Window], vcpus: int) -
     return min(100.0, 100.0 * used_s / length_s / vcpus)
 
 
-def cpu_wait_ratio(usage: Sequence[Usage], windows: Sequence[Window]) -> float | None:
-    """Time that threads waited for a CPU over the CPU time used, in the windows; at least 0."""
-    told = [(r.t_ns, r.cpu_s, r.run_delay_s) for r in usage if r.run_delay_s is not None]
-    if len(told) < 2:
+def runnable_per_cpu(usage: Sequence[Usage], windows: Sequence[Window], vcpus: int) -> float | None:
+    """Mean number of threads that ran or were ready to, over the instance's CPUs.
+
+    Others that take the CPUs do not change it: what a thread then waits more, it runs less.
+    """
+    told = [(r.t_ns, r.cpu_s + r.run_delay_s) for r in usage if r.run_delay_s is not None]
+    if len(told) < 2 or not vcpus:
         return None
-    times, spent, waited = _series(told)
-    used_s, _ = _growth(times, spent, windows)
-    waited_s, _ = _growth(times, waited, windows)
-    return max(0.0, waited_s) / used_s if used_s > 0 else None
+    times, runnable = _series(told)
+    runnable_s, length_s = _growth(times, runnable, windows)
+    return runnable_s / length_s / vcpus if length_s > 0 else None
 
 
 def memory_percent(

@@ -86,10 +86,16 @@ def run_delays_ns(pid: int) -> dict[int, int]:
         return found
     for thread in threads:
         try:
-            with open(f"/proc/{pid}/task/{thread}/schedstat", "rb") as file:
-                _, delay_ns, runs = file.read().split()
+            # Without a file object: a server may have hundreds of threads.
+            descriptor = os.open(f"/proc/{pid}/task/{thread}/schedstat", os.O_RDONLY)
+        except OSError:
+            continue
+        try:
+            _, delay_ns, runs = os.read(descriptor, 128).split()
         except (OSError, ValueError):
             continue
+        finally:
+            os.close(descriptor)
         # A kernel that does not count says 0 0 0.
         if runs != b"0":
             found[int(thread)] = int(delay_ns)
