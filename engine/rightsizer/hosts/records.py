@@ -24,7 +24,8 @@ class Usage:
     """Their memory in use, by whoever."""
     run_delay_s: float | None = None
     """Time its threads were ready to run and waited for a CPU, summed, since they started; None
-    where the host cannot tell. Threads that lived between two readings are missing."""
+    where the host cannot tell (a far machine, a kernel that does not count). Threads that lived
+    between two readings are missing."""
 
 
 @dataclass(frozen=True)
