@@ -54,6 +54,30 @@ def test_cpus_that_others_may_have_had_name_no_queue_but_busy_ones_stay_busy():
     assert code(flat(95.0, doubts=(PRESSURE,))) == "cpu-bound"
 
 
+def test_busy_cpus_that_two_threads_wanted_at_once_are_oversubscribed():
+    crowded = flat(99.0, runnable_threads_per_cpu=4.12)
+    named = bottleneck_of(figures(), crowded)
+    assert named is not None
+    assert named.code == "oversubscribed"
+    assert named.evidence == (
+        "CPUs 99 % busy and 4.1 threads wanted each at once where more users brought nothing more "
+        "(2 users): fewer threads or workers, where they can be set, may do as well"
+    )
+    assert code(flat(99.0, runnable_threads_per_cpu=1.4)) == "cpu-bound"
+    # a host that does not tell
+    assert code(flat(99.0, runnable_threads_per_cpu=None)) == "cpu-bound"
+
+
+def test_a_crowded_server_is_oversubscribed_though_it_made_the_pressure_itself():
+    crowded = flat(99.0, runnable_threads_per_cpu=4.0, doubts=(PRESSURE,))
+    assert code(crowded) == "oversubscribed"
+
+
+@pytest.mark.parametrize("cpu", [30.0, 75.0])
+def test_threads_that_wait_while_others_have_the_cpus_are_not_called_oversubscribed(cpu):
+    assert code(flat(cpu, runnable_threads_per_cpu=4.0, doubts=(PRESSURE,))) is None
+
+
 def test_throughput_that_still_grows_names_nothing():
     assert code([level(1, 10.0, 50.0), level(2, 19.0, 97.0)]) is None
     assert code([level(1, 10.0, 5.0)]) is None

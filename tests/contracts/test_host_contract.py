@@ -180,6 +180,8 @@ class TestHostContract:
         assert [r.t_ns for r in readings] == sorted({r.t_ns for r in readings})
         assert [r.cpu_s for r in readings] == sorted(r.cpu_s for r in readings)
         assert all(r.memory_bytes > 0 for r in readings)
+        waited = [r.run_delay_s for r in readings if r.run_delay_s is not None]
+        assert waited == sorted(waited)
 
     def test_the_log_tail_is_as_long_as_it_is_asked_for(self, subject):
         with start(subject) as server:

@@ -202,6 +202,12 @@ def test_what_a_quota_held_it_up_is_in_its_readings(start, client, job):
         assert eventually(lambda: (server.usage()[-1].throttled_s or 0.0) > 0.1)
 
 
+def test_how_long_its_threads_waited_is_in_its_readings(start):
+    with start("busy") as server:
+        assert eventually(lambda: len(server.usage()) >= 2)
+        assert server.usage()[-1].run_delay_s is not None
+
+
 def test_a_bridge_has_a_way_out_and_a_published_port_is_on_loopback(start, client, job):
     with start(settings={"network": "bridge"}) as server:
         [network] = client.networks(filters={"label": f"rightsizer.job={job}"})

@@ -29,7 +29,7 @@ from rightsizer.hosts.docker.request import create_request
 from rightsizer.hosts.docker.sweep import sweep_host
 from rightsizer.hosts.docker.transfer import content_of
 from rightsizer.hosts.docker.turns import Busy, take_turn
-from rightsizer.hosts.docker.watch import usage_of
+from rightsizer.hosts.docker.watch import processes_of, usage_of
 from rightsizer.inventory import HostSpec
 from rightsizer.machines import Placement
 from rightsizer.spec import ContainerSpec
@@ -311,6 +311,17 @@ def test_a_reading_counts_memory_without_cache_in_both_versions_of_control_group
 @pytest.mark.parametrize("reading", [{}, {"memory_stats": {}}, {"cpu_stats": {}}])
 def test_a_container_that_does_not_run_has_no_reading(reading):
     assert usage_of(reading, 7) is None
+
+
+def test_a_number_that_is_another_process_here_is_no_container(tmp_path):
+    folder = tmp_path / "77"
+    folder.mkdir()
+    (folder / "cgroup").write_text("0::/system.slice/docker-abc.scope\n")
+    assert processes_of("abc", 77, tmp_path)[:1] == [77]
+    assert processes_of("def", 77, tmp_path) == []
+    assert processes_of("abc", 78, tmp_path) == []
+    # the kernel's own, which is where no number is known
+    assert processes_of("abc", 0) == []
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+from rightsizer.analysis.utilisation import runnable_per_cpu
+from rightsizer.analysis.windows import Window
 from rightsizer.errors import EnvironmentFault, Reason, TrialInterrupted
 from rightsizer.hosts.owner import GuardedOwner, SpawnRefused
 
@@ -350,6 +352,29 @@ def test_the_time_of_workers_that_have_ended_stays_counted(owner, spawn):
     assert eventually(lambda: owner.usage() and owner.usage()[-1].cpu_s >= 0.55)
     times = [reading.cpu_s for reading in owner.usage()]
     assert times == sorted(times)
+
+
+CROWD = "import os, time\nfor i in range({others}):\n    if not os.fork(): break\nwhile True: pass"
+
+
+def runnable(owner, stretch_s: float = 2.0) -> float:
+    """Threads of the server that ran or waited, on average over a stretch."""
+    assert eventually(lambda: len(owner.usage()) >= 2)
+    first = owner.usage()[-1]
+    assert eventually(lambda: owner.usage()[-1].t_ns - first.t_ns > stretch_s * 1e9)
+    return runnable_per_cpu(owner.usage(), [Window(first.t_ns, owner.usage()[-1].t_ns)], vcpus=1)
+
+
+def test_of_a_crowd_on_one_cpu_all_are_seen_to_want_it(owner, spawn):
+    spawn(CROWD.format(others=5))
+    # less what other processes of this machine make the counts lag
+    assert 4.5 < runnable(owner) < 6.5
+
+
+def test_one_thread_is_one_though_others_have_its_cpu_most_of_the_time(owner, spawn):
+    spawn(CROWD.format(others=3), "generator", cpus=[SERVER_CPU])
+    spawn("while True: pass")
+    assert 0.7 < runnable(owner) < 1.3
 
 
 def test_the_generators_use_is_not_the_servers(owner, spawn):

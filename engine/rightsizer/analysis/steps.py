@@ -25,7 +25,12 @@ from rightsizer.analysis.figures import (
 from rightsizer.analysis.intervals import percentile_interval, throughput_interval
 from rightsizer.analysis.percentiles import PERCENTILES, percentiles
 from rightsizer.analysis.step_doubts import Settled, settled, validity_doubts
-from rightsizer.analysis.utilisation import accelerator_percent, cpu_percent, memory_percent
+from rightsizer.analysis.utilisation import (
+    accelerator_percent,
+    cpu_percent,
+    memory_percent,
+    runnable_per_cpu,
+)
 from rightsizer.analysis.windows import Floats, Stretch, Window, by_step, joined, window_of
 from rightsizer.hosts.records import Usage
 from rightsizer.samples import FAILURES, Outcome, Samples
@@ -154,6 +159,7 @@ def _judge(
         cpu_utilization_percent=cpu_percent(usage, windows, conditions.vcpus),
         memory_utilization_percent=memory_percent(usage, windows, conditions.memory_bytes),
         accelerator_utilization_percent=accelerator_percent(usage, windows),
+        runnable_threads_per_cpu=runnable_per_cpu(usage, windows, conditions.vcpus),
         generator_cpu_ratio=generator,
         verdict=verdict,
         doubts=doubts,

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from rightsizer.analysis.windows import Window
+from rightsizer.analysis.windows import Floats, Window
 from rightsizer.hosts.records import Usage
 from rightsizer.units import NS_PER_S
 
@@ -16,18 +16,24 @@ def cpu_percent(usage: Sequence[Usage], windows: Sequence[Window], vcpus: int) -
     """Mean CPU use of the instance's CPUs over the windows, 0..100."""
     if len(usage) < 2 or not vcpus:
         return None
-    times = np.array([reading.t_ns for reading in usage], dtype=np.float64)
-    spent = np.array([reading.cpu_s for reading in usage])
-    used_s = length_s = 0.0
-    for window in windows:
-        begin, end = max(window.begin_ns, times[0]), min(window.end_ns, times[-1])
-        if end <= begin:
-            continue
-        used_s += float(np.interp(end, times, spent) - np.interp(begin, times, spent))
-        length_s += (end - begin) / NS_PER_S
+    times, spent = _series([(reading.t_ns, reading.cpu_s) for reading in usage])
+    used_s, length_s = _growth(times, spent, windows)
     if length_s <= 0:
         return None
     return min(100.0, 100.0 * used_s / length_s / vcpus)
+
+
+def runnable_per_cpu(usage: Sequence[Usage], windows: Sequence[Window], vcpus: int) -> float | None:
+    """Mean number of threads that ran or were ready to, over the instance's CPUs.
+
+    Others that take the CPUs do not change it: what a thread then waits more, it runs less.
+    """
+    told = [(r.t_ns, r.cpu_s + r.run_delay_s) for r in usage if r.run_delay_s is not None]
+    if len(told) < 2 or not vcpus:
+        return None
+    times, runnable = _series(told)
+    runnable_s, length_s = _growth(times, runnable, windows)
+    return runnable_s / length_s / vcpus if length_s > 0 else None
 
 
 def memory_percent(
@@ -52,3 +58,19 @@ def accelerator_percent(usage: Sequence[Usage], windows: Sequence[Window]) -> fl
         if reading.accelerator_ratio is not None and window.begin_ns <= reading.t_ns < window.end_ns
     ]
     return 100.0 * sum(seen) / len(seen) if seen else None
+
+
+def _series(readings: Sequence[tuple[float, ...]]) -> Floats:
+    """Columns of readings, the first one instants: shape (columns, readings)."""
+    return np.array(readings, dtype=np.float64).T
+
+
+def _growth(times: Floats, counter: Floats, windows: Sequence[Window]) -> tuple[float, float]:
+    """(how much a counter grew in the windows, s of them that were read), by straight lines."""
+    grown = length_s = 0.0
+    for window in windows:
+        begin, end = max(window.begin_ns, times[0]), min(window.end_ns, times[-1])
+        if end > begin:
+            grown += float(np.interp(end, times, counter) - np.interp(begin, times, counter))
+            length_s += (end - begin) / NS_PER_S
+    return grown, length_s

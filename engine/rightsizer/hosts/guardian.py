@@ -258,7 +258,7 @@ class Guardian:
         reading = self._meter.read(pids)
         # A look that an engine which does not listen may miss: never wait for it.
         self._report("usage", socket.MSG_DONTWAIT, **reading)
-        excess = self._meter.excess(pids, int(reading["memory_bytes"]))
+        excess = self._meter.excess(pids, int(reading["memory_bytes"] or 0))
         if excess is not None:
             self._report("out-of-memory", **asdict(excess))
             self._end(0.0, lambda: self._tree(SERVER))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from resource import struct_rusage
 
+from rightsizer.hosts.run_delay import RunDelay
 from rightsizer.hosts.tree import cpu_seconds, memory_bytes, proportional_bytes
 
 
@@ -29,12 +30,13 @@ class Meter:
         self._limit_bytes = limit_bytes
         self._reaped_s = 0.0
         self._cpu_s = 0.0
+        self._run_delay = RunDelay()
 
     def count_reaped(self, usage: struct_rusage) -> None:
         """Add the time of a process of the tree that has ended, its reaped children included."""
         self._reaped_s += usage.ru_utime + usage.ru_stime
 
-    def read(self, pids: Sequence[int]) -> dict[str, float | int]:
+    def read(self, pids: Sequence[int]) -> dict[str, float | int | None]:
         """A reading, by the names of `hosts.base.Usage`; parents come before their children.
 
         Memory is resident memory without files: shared memory counts for each process that maps it.
@@ -44,7 +46,12 @@ class Meter:
         # A process reaped between its parent's reading and its own is missing from this one.
         self._cpu_s = max(self._cpu_s, cpu_s)
         used_bytes = sum(memory_bytes(pid) for pid in pids)
-        return {"t_ns": t_ns, "cpu_s": self._cpu_s, "memory_bytes": used_bytes}
+        return {
+            "t_ns": t_ns,
+            "cpu_s": self._cpu_s,
+            "memory_bytes": used_bytes,
+            "run_delay_s": self._run_delay.read(pids),
+        }
 
     def excess(self, pids: Sequence[int], used_bytes: int) -> Excess | None:
         """How far the tree is over its limit, if it is.

@@ -22,6 +22,10 @@ class Usage:
     """How busy its accelerators were of late, 0..1; None where nobody tells."""
     accelerator_bytes: int | None = None
     """Their memory in use, by whoever."""
+    run_delay_s: float | None = None
+    """Time its threads were ready to run and waited for a CPU, summed, since they started; None
+    where the host cannot tell (a far machine, a kernel that does not count). Threads that lived
+    between two readings are missing."""
 
 
 @dataclass(frozen=True)

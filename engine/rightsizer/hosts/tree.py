@@ -74,6 +74,34 @@ def proportional_bytes(pid: int) -> int:
     return memory_bytes(pid) if exact is None else exact
 
 
+def run_delays_ns(pid: int) -> dict[int, int]:
+    """By thread of a process, the time it was ready to run and waited for a CPU.
+
+    None of those that have not run yet; nor any where the kernel does not count.
+    """
+    found: dict[int, int] = {}
+    try:
+        threads = os.listdir(f"/proc/{pid}/task") if LINUX else []
+    except OSError:
+        return found
+    for thread in threads:
+        try:
+            # Without a file object: a server may have hundreds of threads.
+            descriptor = os.open(f"/proc/{pid}/task/{thread}/schedstat", os.O_RDONLY)
+        except OSError:
+            continue
+        try:
+            _, delay_ns, runs = os.read(descriptor, 128).split()
+        except (OSError, ValueError):
+            continue
+        finally:
+            os.close(descriptor)
+        # A kernel that does not count says 0 0 0.
+        if runs != b"0":
+            found[int(thread)] = int(delay_ns)
+    return found
+
+
 def _children(pid: int) -> list[int]:
     found: list[int] = []
     try:

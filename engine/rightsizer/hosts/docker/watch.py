@@ -5,10 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from rightsizer.hosts.docker.engine import Engine, Stream
+from rightsizer.addresses import is_far
+from rightsizer.hosts.docker.engine import Engine, EngineGone, Refused, Stream
 from rightsizer.hosts.records import Usage
+from rightsizer.hosts.run_delay import RunDelay
+from rightsizer.hosts.tree import descendants
 from rightsizer.units import NS_PER_S
 
 END_S = 2.0
@@ -32,6 +37,19 @@ def usage_of(reading: Mapping[str, Any], t_ns: int) -> Usage | None:
     )
 
 
+def processes_of(container: str, pid: int, proc: Path = Path("/proc")) -> list[int]:
+    """A container's processes, by the number that its engine gives the first.
+
+    None where that is another's number here: the engine may run in a machine or container of its
+    own. The control group's name tells.
+    """
+    try:
+        groups = (proc / str(pid) / "cgroup").read_text()
+    except OSError:
+        return []
+    return [pid, *descendants(pid)] if container in groups else []
+
+
 class Watch:
     """Collects a container's usage, and learns of its processes that are killed for memory."""
 
@@ -41,6 +59,7 @@ class Watch:
         Raises:
             EngineGone, Refused: it does not answer, or not with a stream.
         """
+        self._engine, self._container = engine, container
         self._usage: list[Usage] = []
         self._followed: list[tuple[Stream, threading.Thread]] = []
         self.ran_out = False
@@ -69,10 +88,23 @@ class Watch:
         thread.start()
 
     def _read(self, readings: Stream) -> None:
+        delay, pid = RunDelay(), 0
         for reading in readings:
             usage = usage_of(reading, time.monotonic_ns())
-            if usage is not None:
-                self._usage.append(usage)
+            if usage is None:
+                continue
+            pid = pid or self._first_process()
+            waited_s = delay.read(processes_of(self._container, pid))
+            self._usage.append(replace(usage, run_delay_s=waited_s))
+
+    def _first_process(self) -> int:
+        """Its number; 0 on another machine, whose processes cannot be read."""
+        if is_far(self._engine.address):
+            return 0
+        try:
+            return int(self._engine.inspect(self._container)["State"]["Pid"])
+        except (EngineGone, Refused):
+            return 0
 
     def _listen(self, events: Stream) -> None:
         for event in events:
