@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MODEL := build/resnet50/model.tar.gz
 IMAGES := payloads/images.tar.gz
+SLOW := server or docker or browser or tensorflow
 
 .PHONY: help install demo test test-fast lint images images-offline bench clean
 
@@ -27,12 +28,13 @@ $(IMAGES): $(VENV)/.installed payloads/make_images.py
 demo: $(MODEL) $(IMAGES) ## measure ResNet50 on this machine and recommend (10 minutes)
 	$(BIN)/rightsizer run containers/demo.yaml
 
-# Tests with servers run one at a time: each wants the CPUs to itself.
+# Tests that measure run one at a time: each wants the CPUs to itself. The others share them.
 test: test-fast $(MODEL) $(IMAGES) ## everything: lint, types, all tests (Docker's where an engine answers, a browser's where there is one), the real ResNet50
-	$(BIN)/python -m pytest -m 'server or docker or browser or tensorflow'
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m '($(SLOW)) and shared_cpus'
+	$(BIN)/python -m pytest -m '($(SLOW)) and not shared_cpus'
 
 test-fast: lint ## without TensorFlow, Docker, browser and servers; under a minute
-	$(BIN)/python -m pytest -n auto -m 'not server and not docker and not browser and not tensorflow'
+	$(BIN)/python -m pytest -n auto -m 'not ($(SLOW))'
 
 lint: $(VENV)/.installed ## ruff and mypy
 	$(BIN)/ruff check .

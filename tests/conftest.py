@@ -11,6 +11,15 @@ from tests.required import pytest_make_collect_report, pytest_runtest_makereport
 __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of tests that run beside others (`--dist loadgroup`), those of a file take turns, for they
+    share its servers; and all those of Docker, for they look at whatever is in its engine."""
+    for item in items:
+        of_docker = item.get_closest_marker("docker") is not None
+        group = "docker" if of_docker else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test touches the user's store, nor the machine's leases."""

@@ -28,6 +28,7 @@ def measured(rightsizer, job: Path) -> tuple[int, dict, dict]:
     return done.returncode, document, trial
 
 
+@pytest.mark.shared_cpus
 @pytest.mark.parametrize(
     ("source", "reason", "detail"),
     [
@@ -50,6 +51,7 @@ def test_a_server_that_does_not_start(tmp_path, write_job, rightsizer, source, r
     assert wait_until_none(tmp_path, 2.0) == []
 
 
+@pytest.mark.shared_cpus
 @pytest.mark.parametrize(
     ("path", "said"),
     [
@@ -78,6 +80,7 @@ def test_an_empty_answer_is_refused_where_the_check_forbids_it(write_job, rights
     assert "0 bytes" in trial["detail"]
 
 
+@pytest.mark.shared_cpus
 @pytest.mark.parametrize(
     ("number", "reason"), [(signal.SIGKILL, "crashed"), (signal.SIGSTOP, "hung")]
 )
@@ -144,6 +147,7 @@ def test_a_raw_server_is_ready_when_it_answers_its_first_probe(tmp_path, write_j
     assert (code, trial["state"]) == (0, "succeeded")
 
 
+@pytest.mark.shared_cpus
 def test_a_secret_that_a_server_answers_or_prints_is_told_nobody(
     tmp_path, write_job, rightsizer, monkeypatch
 ):
@@ -167,6 +171,7 @@ def test_a_secret_that_a_server_answers_or_prints_is_told_nobody(
     assert not [text for text in said if b"hunter2" in text]
 
 
+@pytest.mark.shared_cpus
 @pytest.mark.parametrize("reason", ["hung", "errors"])
 def test_a_server_that_stops_working_after_its_first_step(tmp_path, write_job, rightsizer, reason):
     server = tmp_path / "server.py"
@@ -188,6 +193,7 @@ def test_a_server_that_stops_working_after_its_first_step(tmp_path, write_job, r
     assert trial["requests"]["succeeded"] > 300
 
 
+@pytest.mark.shared_cpus
 def test_a_hang_near_the_end_of_a_step_is_not_taken_for_a_slow_second(
     tmp_path, write_job, rightsizer
 ):

@@ -33,7 +33,7 @@ from tests.hosts.processes import (
     of_folder,
 )
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.shared_cpus]
 
 
 @pytest.fixture(autouse=True)
