@@ -28,9 +28,10 @@ $(IMAGES): $(VENV)/.installed payloads/make_images.py
 demo: $(MODEL) $(IMAGES) ## measure ResNet50 on this machine and recommend (10 minutes)
 	$(BIN)/rightsizer run containers/demo.yaml
 
-# Tests that measure run one at a time: each wants the CPUs to itself. The others share them.
+# Tests that measure run one at a time: each wants the CPUs to itself. The others share them:
+# much of what they do is waiting.
 test: test-fast $(MODEL) $(IMAGES) ## everything: lint, types, all tests (Docker's where an engine answers, a browser's where there is one), the real ResNet50
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m '($(SLOW)) and shared_cpus'
+	$(BIN)/python -m pytest -n 3 --dist loadgroup -m '($(SLOW)) and shared_cpus'
 	$(BIN)/python -m pytest -m '($(SLOW)) and not shared_cpus'
 
 test-fast: lint ## without TensorFlow, Docker, browser and servers; under a minute
