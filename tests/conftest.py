@@ -13,10 +13,11 @@ __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of tests that run beside others (`--dist loadgroup`), those of a file take turns, for they
-    share its servers; and all those of Docker, for they look at whatever is in its engine."""
+    share its servers; all of TensorFlow, for the models; and all of Docker, for they look at
+    whatever is in its engine."""
     for item in items:
-        of_docker = item.get_closest_marker("docker") is not None
-        group = "docker" if of_docker else item.nodeid.partition("::")[0]
+        marks = [mark for mark in ("docker", "tensorflow") if item.get_closest_marker(mark)]
+        group = marks[0] if marks else item.nodeid.partition("::")[0]
         item.add_marker(pytest.mark.xdist_group(group))
 
 
