@@ -433,9 +433,9 @@ def test_an_engine_that_is_gone_in_a_step_interrupts_the_trial_and_the_job_ends(
 ):
     with Relay(unix_listener(tmp_path / "relay.sock")) as relay:
         hosts = f"hosts:\n  - {{name: rack, kind: docker, address: '{relay.address}'}}\n"
-        job = write_job(hosts, duration_s=20)
+        job = write_job(hosts, duration_s=10)
         # A host that is gone is waited for, but no longer than the job may take.
-        job.write_text(f"{job.read_text()}limits: {{duration_s: 30}}\n")
+        job.write_text(f"{job.read_text()}limits: {{duration_s: 20}}\n")
         thread = threading.Thread(target=in_a_step(client, lambda found: relay.cut()))
         thread.start()
         done = rightsizer("run", job, "--json", "-")

@@ -232,7 +232,6 @@ def test_a_job_waits_while_the_command_line_holds_the_cpus(queue: Queue):
         assert said_of(queue, "two")[: len(said)] == said
 
 
-@pytest.mark.shared_cpus
 def test_a_job_whose_inputs_do_not_come_is_stopped_at_once(tmp_path: Path):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         s3 = S3Spec(endpoint_url=f"http://127.0.0.1:{silent.getsockname()[1]}", anonymous=True)
