@@ -28,7 +28,6 @@ def measured(rightsizer, job: Path) -> tuple[int, dict, dict]:
     return done.returncode, document, trial
 
 
-@pytest.mark.shared_cpus
 @pytest.mark.parametrize(
     ("source", "reason", "detail"),
     [
