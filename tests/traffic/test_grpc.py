@@ -143,7 +143,6 @@ def test_over_tls(owner, tmp_path):
     assert reopened == 0
 
 
-@pytest.mark.shared_cpus
 def test_a_server_that_was_restarted_is_connected_to_again(owner, tmp_path):
     step = Step(0, "open", 0.5, rate_per_s=40.0)
     with ExitStack() as first:
