@@ -11,6 +11,7 @@ from tests.required import pytest_make_collect_report, pytest_runtest_makereport
 __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of tests that run beside others (`--dist loadgroup`), those of a file take turns, for they
     share its servers; all of TensorFlow, for the models; and all of Docker, for they look at
