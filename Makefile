@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 MODEL := build/resnet50/model.tar.gz
 IMAGES := payloads/images.tar.gz
+SLOW := server or docker or browser or tensorflow
 
-.PHONY: help install demo test test-fast lint images images-offline bench clean
+.PHONY: help install demo test test-docker test-beside test-fast lint images images-offline bench clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,12 +28,20 @@ $(IMAGES): $(VENV)/.installed payloads/make_images.py
 demo: $(MODEL) $(IMAGES) ## measure ResNet50 on this machine and recommend (10 minutes)
 	$(BIN)/rightsizer run containers/demo.yaml
 
-# Tests with servers run one at a time: each wants the CPUs to itself.
+# Tests that measure run one at a time: each wants the CPUs to itself. The others share them; of
+# these, Docker's take turns, for they look at whatever is in its engine.
 test: test-fast $(MODEL) $(IMAGES) ## everything: lint, types, all tests (Docker's where an engine answers, a browser's where there is one), the real ResNet50
-	$(BIN)/python -m pytest -m 'server or docker or browser or tensorflow'
+	$(MAKE) --jobs 2 --output-sync test-docker test-beside
+	$(BIN)/python -m pytest -m '($(SLOW)) and not shared_cpus'
+
+test-docker:
+	$(BIN)/python -m pytest -m 'shared_cpus and docker'
+
+test-beside:
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'shared_cpus and ($(SLOW)) and not docker'
 
 test-fast: lint ## without TensorFlow, Docker, browser and servers; under a minute
-	$(BIN)/python -m pytest -n auto -m 'not server and not docker and not browser and not tensorflow'
+	$(BIN)/python -m pytest -n auto -m 'not ($(SLOW))'
 
 lint: $(VENV)/.installed ## ruff and mypy
 	$(BIN)/ruff check .

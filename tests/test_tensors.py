@@ -12,6 +12,8 @@ from rightsizer.errors import InputError
 from rightsizer.payloads import Payload
 from rightsizer.tensors import predict_request, tensor_of
 
+pytestmark = pytest.mark.shared_cpus
+
 
 def payload(body: bytes, kind: str) -> Payload:
     return Payload("it", body, kind)

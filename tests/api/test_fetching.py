@@ -23,6 +23,8 @@ from rightsizer.errors import EnvironmentFault, InputError
 
 from tests.certificates import make_certificates
 
+pytestmark = pytest.mark.shared_cpus
+
 BODY = bytes(range(256)) * 12_000
 """Several pieces long."""
 

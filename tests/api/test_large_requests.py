@@ -17,7 +17,7 @@ from rightsizer.api.listening import Listener
 
 from tests.api.wire import KEYS
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.shared_cpus]
 
 CHUNK = b"10000\r\n" + b"x" * 65536 + b"\r\n"
 ANSWERED_S = 10.0

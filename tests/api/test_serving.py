@@ -24,6 +24,8 @@ from rightsizer.api.serving import _hosts, _make_private, _worker_environment, s
 from rightsizer.api.settings import S3Spec, Settings
 from rightsizer.errors import ExitCode, RightsizerError
 
+pytestmark = pytest.mark.shared_cpus
+
 RIGHTSIZER = [sys.executable, "-c", "from rightsizer.cli import main; main()"]
 VARIABLES = [
     "AWS_SHARED_CREDENTIALS_FILE",

@@ -18,6 +18,8 @@ import pytest
 
 from .serving import ROOT, Server, environment, serving
 
+pytestmark = pytest.mark.shared_cpus
+
 EXPORT = ROOT / "containers" / "resnet50" / "export.py"
 SCRIPT = ROOT / "containers" / "resnet50" / "code" / "inference.py"
 SIDE_PIXELS = 224

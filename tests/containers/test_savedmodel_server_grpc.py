@@ -18,7 +18,7 @@ from rightsizer.tensors import predict_request, tensor_of
 
 from .serving import Server, free_port, run_to_end, serving
 
-pytestmark = [pytest.mark.server, pytest.mark.tensorflow]
+pytestmark = [pytest.mark.server, pytest.mark.tensorflow, pytest.mark.shared_cpus]
 
 SERVICE = "/tensorflow.serving.PredictionService/"
 PREDICT = SERVICE + "Predict"

@@ -44,6 +44,7 @@ print(json.dumps(same))
 
 
 @pytest.mark.tensorflow
+@pytest.mark.shared_cpus
 def test_the_direct_run_of_a_signature_gives_what_the_public_call_gives(models: Path):
     done = subprocess.run(
         [sys.executable, "-c", COMPARE, str(models / "tiny" / "3")],

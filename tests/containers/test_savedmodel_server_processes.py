@@ -12,7 +12,7 @@ import pytest
 
 from .serving import Server, run_to_end, serving
 
-pytestmark = [pytest.mark.server]
+pytestmark = [pytest.mark.server, pytest.mark.shared_cpus]
 
 TWO = {"SAGEMAKER_TFS_INSTANCE_COUNT": "2"}
 END_TIMEOUT_S = 5.0

@@ -13,7 +13,7 @@ import pytest
 
 from .serving import Server, run_to_end, serving
 
-pytestmark = [pytest.mark.server, pytest.mark.tensorflow]
+pytestmark = [pytest.mark.server, pytest.mark.tensorflow, pytest.mark.shared_cpus]
 
 IMAGE = "application/x-image"
 ATTRIBUTES = "X_Amzn_SageMaker_Custom_Attributes"

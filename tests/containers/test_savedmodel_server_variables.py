@@ -37,6 +37,7 @@ def other_threads(models: Path, tmp_path_factory: pytest.TempPathFactory) -> int
         return threads(server)[0] - 2
 
 
+@pytest.mark.shared_cpus
 @pytest.mark.parametrize(
     ("variables", "intra", "inter"),
     [
@@ -74,6 +75,7 @@ def test_the_most_specific_variable_sizes_the_runtimes_thread_pools(
         assert (stats["intra_op_threads"], stats["inter_op_threads"]) == (intra, inter)
 
 
+@pytest.mark.shared_cpus
 @pytest.mark.parametrize("switch", ["0", "1"])
 def test_tf_enable_onednn_opts_decides_whose_convolutions_run(
     models: Path, tmp_path: Path, switch: str
@@ -140,6 +142,7 @@ def test_with_batching_more_rows_than_the_largest_batch_are_refused(batching: Se
     assert "Task size 5 is larger than maximum input batch size 4" in answer.document["error"]
 
 
+@pytest.mark.shared_cpus
 def test_without_batching_concurrent_requests_run_one_by_one(tiny: Server):
     assert batch_sizes(tiny, 4)[0] == [1, 1, 1, 1]
 
@@ -158,6 +161,7 @@ def test_every_batch_size_was_run_before_the_first_ping(models: Path, tmp_path: 
         assert [bool(count) for count in met[:5]] == [False, True, True, True, False]
 
 
+@pytest.mark.shared_cpus
 def test_the_name_and_the_port_can_come_from_the_environment(models: Path, tmp_path: Path):
     variables = {
         "SAGEMAKER_TFS_DEFAULT_MODEL_NAME": "echo",

@@ -21,6 +21,8 @@ from tests.hosts.containers import container_launch, docker_host
 from tests.hosts.images import address, make_image, require_engine
 from tests.hosts.processes import GENERATOR_CPU, PYTHON, eventually, launch_of, of_folder
 
+pytestmark = pytest.mark.shared_cpus
+
 
 @dataclass
 class Subject:

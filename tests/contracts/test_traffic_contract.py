@@ -22,6 +22,8 @@ from rightsizer.traffic.fake import FakeServer, FakeTraffic
 
 from tests.traffic.conftest import scripted as scripted_server
 
+pytestmark = pytest.mark.shared_cpus
+
 SEED = 11
 REQUEST = Request(
     "POST",

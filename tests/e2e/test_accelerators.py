@@ -37,6 +37,7 @@ def test_a_job_for_a_gpu_is_measured_with_what_the_gpu_did(gpu_job, rightsizer, 
     assert wait_until_none(tmp_path, 5.0) == []
 
 
+@pytest.mark.shared_cpus
 def test_nothing_of_it_is_left_after_a_kill_9(gpu_job, tmp_path):
     with start("run", gpu_job) as process:
         wait_for_line(process, "server ready")
@@ -45,6 +46,7 @@ def test_nothing_of_it_is_left_after_a_kill_9(gpu_job, tmp_path):
     assert wait_until_none(tmp_path, 10.0) == []
 
 
+@pytest.mark.shared_cpus
 def test_where_there_is_no_gpu_the_plan_says_so(write_job, rightsizer):
     job = write_job()
     job.write_text(job.read_text().replace("local.1cpu", "ml.g4dn.xlarge"))
@@ -55,6 +57,7 @@ def test_where_there_is_no_gpu_the_plan_says_so(write_job, rightsizer):
         assert "ml.g4dn.xlarge needs 1 x NVIDIA T4 and this host has" in line
 
 
+@pytest.mark.shared_cpus
 def test_a_gpu_that_another_job_measures_on_is_not_shared(gpu_job, tmp_path):
     with start("run", gpu_job) as first:
         wait_for_line(first, "server ready")

@@ -50,6 +50,7 @@ def test_a_server_that_does_not_start(tmp_path, write_job, rightsizer, source, r
     assert wait_until_none(tmp_path, 2.0) == []
 
 
+@pytest.mark.shared_cpus
 @pytest.mark.parametrize(
     ("path", "said"),
     [
@@ -78,6 +79,7 @@ def test_an_empty_answer_is_refused_where_the_check_forbids_it(write_job, rights
     assert "0 bytes" in trial["detail"]
 
 
+@pytest.mark.shared_cpus
 @pytest.mark.parametrize(
     ("number", "reason"), [(signal.SIGKILL, "crashed"), (signal.SIGSTOP, "hung")]
 )
@@ -144,6 +146,7 @@ def test_a_raw_server_is_ready_when_it_answers_its_first_probe(tmp_path, write_j
     assert (code, trial["state"]) == (0, "succeeded")
 
 
+@pytest.mark.shared_cpus
 def test_a_secret_that_a_server_answers_or_prints_is_told_nobody(
     tmp_path, write_job, rightsizer, monkeypatch
 ):
@@ -167,18 +170,24 @@ def test_a_secret_that_a_server_answers_or_prints_is_told_nobody(
     assert not [text for text in said if b"hunter2" in text]
 
 
+def breaking(after_s: float, how: str) -> str:
+    """A server that works for so long of its traffic, whenever that begins."""
+    return LOADING.replace("BEGIN = time.monotonic()", "ASKED = []").replace(
+        "        self.send_response(200 if time.monotonic() - BEGIN > 2 else 503)\n",
+        "        status = 200\n"
+        "        ASKED.append(time.monotonic())\n"
+        # The first request is the probe.
+        f"        if ASKED[-1] - ASKED[:2][-1] > {after_s}:\n            {how}\n"
+        "        self.send_response(status)\n",
+    )
+
+
+@pytest.mark.shared_cpus
 @pytest.mark.parametrize("reason", ["hung", "errors"])
 def test_a_server_that_stops_working_after_its_first_step(tmp_path, write_job, rightsizer, reason):
     server = tmp_path / "server.py"
-    broken = "time.sleep(3600)" if reason == "hung" else "status = 500"
-    server.write_text(
-        LOADING.replace(
-            "        self.send_response(200 if time.monotonic() - BEGIN > 2 else 503)\n",
-            "        status = 200\n"
-            f"        if time.monotonic() - BEGIN > 16:\n            {broken}\n"
-            "        self.send_response(status)\n",
-        )
-    )
+    how = "time.sleep(3600)" if reason == "hung" else "status = 500"
+    server.write_text(breaking(12, how))
     traffic = "{type: stairs, users_per_step: 1, steps: 3, duration_s: 30}"
     job = write_job(server=server, traffic=traffic)
     job.write_text(job.read_text().replace("  ready_path: /count\n", ""))
@@ -188,17 +197,12 @@ def test_a_server_that_stops_working_after_its_first_step(tmp_path, write_job, r
     assert trial["requests"]["succeeded"] > 300
 
 
+@pytest.mark.shared_cpus
 def test_a_hang_near_the_end_of_a_step_is_not_taken_for_a_slow_second(
     tmp_path, write_job, rightsizer
 ):
     server = tmp_path / "server.py"
-    server.write_text(
-        LOADING.replace(
-            "        self.send_response(200 if time.monotonic() - BEGIN > 2 else 503)\n",
-            "        if time.monotonic() - BEGIN > 7:\n            time.sleep(3600)\n"
-            "        self.send_response(200)\n",
-        )
-    )
+    server.write_text(breaking(6, "time.sleep(3600)"))
     job = write_job(server=server, traffic="{type: users, users: 1, duration_s: 8}")
     job.write_text(job.read_text().replace("  ready_path: /count\n", ""))
     code, document, trial = measured(rightsizer, job)

@@ -167,6 +167,7 @@ def far(tmp_path, write_job) -> Iterator[Path]:
         yield job
 
 
+@pytest.mark.shared_cpus
 @pytest.mark.parametrize(
     ("moment", "where"),
     [*((moment, "near") for moment in MOMENTS), ("while it is made", "far"), ("in a step", "far")],
@@ -190,6 +191,7 @@ def test_nothing_is_left_within_ten_seconds_of_a_kill_9(tmp_path, request, clien
         assert wait_until_none(tmp_path, 10.0) == []
 
 
+@pytest.mark.shared_cpus
 def test_three_interrupts_leave_nothing(tmp_path, write_job, client):
     before = ours(client)
     with start("run", write_job(duration_s=30, words='"stubborn"')) as process:
@@ -203,6 +205,7 @@ def test_three_interrupts_leave_nothing(tmp_path, write_job, client):
     assert wait_until_none(tmp_path, 10.0) == []
 
 
+@pytest.mark.shared_cpus
 def test_a_living_engines_container_survives_the_death_of_another(
     tmp_path, write_job, client, monkeypatch
 ):
@@ -228,6 +231,7 @@ def test_a_living_engines_container_survives_the_death_of_another(
     assert eventually_only(client, set(), 5.0) == set()
 
 
+@pytest.mark.shared_cpus
 def test_what_a_dead_engine_and_its_guardian_left_is_swept_by_gc(tmp_path, write_job, client):
     with start("run", write_job(duration_s=30)) as process:
         wait_for_line(process, "server ready")
@@ -286,6 +290,7 @@ def test_an_image_that_speaks_sagemakers_contract_is_measured_as_it_is(
     assert ours(client) == set()
 
 
+@pytest.mark.shared_cpus
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -302,6 +307,7 @@ def test_a_candidate_that_cannot_run_is_told_before_anything_starts(write_job, v
         assert said.format(address=address()) in line
 
 
+@pytest.mark.shared_cpus
 def test_a_gpu_on_a_host_without_one_is_told_before_anything_starts(write_job, verb, client):
     code, _, told = verb("run", write_job(kind="ml.g4dn.xlarge"))
     assert code == 4
@@ -310,6 +316,7 @@ def test_a_gpu_on_a_host_without_one_is_told_before_anything_starts(write_job, v
     assert ours(client) == set()
 
 
+@pytest.mark.shared_cpus
 def test_an_image_for_another_processor_is_told_before_anything_starts(write_job, verb, client):
     load_foreign_image(client, "rightsizer-test/foreign:1")
     code, _, told = verb("run", write_job(image="rightsizer-test/foreign:1"))
@@ -319,6 +326,7 @@ def test_an_image_for_another_processor_is_told_before_anything_starts(write_job
     client.remove_image("rightsizer-test/foreign:1")
 
 
+@pytest.mark.shared_cpus
 @pytest.mark.parametrize(
     ("host", "code", "said"),
     [
@@ -350,6 +358,7 @@ def test_a_host_that_cannot_be_is_one_line(write_job, verb, host, code, said):
     assert said in line
 
 
+@pytest.mark.shared_cpus
 def test_the_hosts_of_a_job_are_shown_with_its_image_and_how_far_they_are(write_job, verb, client):
     image = make_image(client)
     code, shown, told = verb("hosts", "--job", write_job(image=image))
@@ -364,6 +373,7 @@ def test_the_hosts_of_a_job_are_shown_with_its_image_and_how_far_they_are(write_
     assert ours(client) == set()
 
 
+@pytest.mark.shared_cpus
 def test_an_image_that_is_not_on_a_host_is_shown_with_what_brings_it(write_job, verb):
     code, shown, told = verb("hosts", "--job", write_job(image="no/such:1"))
     assert code == 0, told
@@ -399,6 +409,7 @@ STRIKES = {
 }
 
 
+@pytest.mark.shared_cpus
 @pytest.mark.parametrize("strike", STRIKES)
 def test_what_befalls_a_container_in_a_step_ends_the_trial_with_its_own_reason(
     write_job, rightsizer, client, strike
@@ -416,14 +427,15 @@ def test_what_befalls_a_container_in_a_step_ends_the_trial_with_its_own_reason(
     assert ours(client) == set()
 
 
+@pytest.mark.shared_cpus
 def test_an_engine_that_is_gone_in_a_step_interrupts_the_trial_and_the_job_ends(
     tmp_path, write_job, rightsizer, client
 ):
     with Relay(unix_listener(tmp_path / "relay.sock")) as relay:
         hosts = f"hosts:\n  - {{name: rack, kind: docker, address: '{relay.address}'}}\n"
-        job = write_job(hosts, duration_s=20)
+        job = write_job(hosts, duration_s=10)
         # A host that is gone is waited for, but no longer than the job may take.
-        job.write_text(f"{job.read_text()}limits: {{duration_s: 30}}\n")
+        job.write_text(f"{job.read_text()}limits: {{duration_s: 20}}\n")
         thread = threading.Thread(target=in_a_step(client, lambda found: relay.cut()))
         thread.start()
         done = rightsizer("run", job, "--json", "-")

@@ -38,6 +38,7 @@ def wait_for_line(process: subprocess.Popen[str], part: str) -> None:
     raise AssertionError(f"{part!r} never came")
 
 
+@pytest.mark.shared_cpus
 @pytest.mark.parametrize("moment", ["at once", "while starting", "server ready", "step 1"])
 def test_nothing_is_left_within_five_seconds_of_a_kill_9(tmp_path: Path, write_job, moment: str):
     process = start("run", write_job(traffic=LONG))
@@ -75,6 +76,7 @@ def test_a_killed_job_is_resumed_without_repeating_what_was_finished(
     assert rightsizer("gc").stdout == "nothing to clean up\n"
 
 
+@pytest.mark.shared_cpus
 def test_the_first_interrupt_ends_the_step_saves_and_says_so(tmp_path: Path, write_job):
     process = start("run", write_job(traffic="{type: users, users: 2, duration_s: 20}"))
     with process:
@@ -95,6 +97,7 @@ def test_the_first_interrupt_ends_the_step_saves_and_says_so(tmp_path: Path, wri
     assert wait_until_none(tmp_path, 2.0) == []
 
 
+@pytest.mark.shared_cpus
 def test_three_interrupts_abandon_the_run_and_leave_nothing(tmp_path: Path, write_job):
     process = start("run", write_job(path="/never", traffic=LONG))
     with process:
@@ -108,6 +111,7 @@ def test_three_interrupts_abandon_the_run_and_leave_nothing(tmp_path: Path, writ
     assert wait_until_none(tmp_path, 5.0) == []
 
 
+@pytest.mark.shared_cpus
 def test_stop_from_another_shell_ends_the_step_and_saves(tmp_path: Path, write_job, rightsizer):
     process = start("run", write_job(traffic="{type: users, users: 2, duration_s: 60}"))
     with process:
@@ -122,6 +126,7 @@ def test_stop_from_another_shell_ends_the_step_and_saves(tmp_path: Path, write_j
     assert "is not running" in again.stderr
 
 
+@pytest.mark.shared_cpus
 def test_a_second_job_on_the_same_cpus_is_refused_and_names_the_first(
     tmp_path: Path, write_job, rightsizer
 ):

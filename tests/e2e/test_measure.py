@@ -125,6 +125,7 @@ def test_a_limit_below_the_servers_own_time_is_exit_code_7_with_a_sensible_one(s
     assert doubt["figures"]["smallest_sensible_limit_ms"] > doubt["figures"]["floor_ms"]
 
 
+@pytest.mark.shared_cpus
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
@@ -147,6 +148,7 @@ def test_a_rude_server_is_invalid_with_the_whole_document(started, measured, kin
     assert document["max_invocations_per_min"] is None
 
 
+@pytest.mark.shared_cpus
 def test_a_server_that_speaks_no_tls_is_told_so(started, measured):
     code, document = measured(f"https://127.0.0.1:{started('good')}/ok", *QUICK)
     assert (code, document["verdict"]) == (6, "invalid")
@@ -156,6 +158,7 @@ def test_a_server_that_speaks_no_tls_is_told_so(started, measured):
     assert "use http" in doubt["next_step"]
 
 
+@pytest.mark.shared_cpus
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/", "http://no-such-host.invalid/"])
 def test_an_address_where_nobody_answers_is_unreachable(measured, url):
     code, document = measured(url, *QUICK)
@@ -163,6 +166,7 @@ def test_an_address_where_nobody_answers_is_unreachable(measured, url):
     assert document["doubts"][0]["code"] == "unreachable"
 
 
+@pytest.mark.shared_cpus
 def test_a_status_is_told_with_the_servers_own_words(started, measured):
     code, document = measured(f"http://127.0.0.1:{started('good')}/status?code=422", *QUICK)
     assert code == 6
@@ -196,6 +200,7 @@ def test_an_archives_payloads_are_measured_apart(started, measured, tmp_path, ri
     assert set(step["by_payload"]) == {"a.json", "b.json"}
 
 
+@pytest.mark.shared_cpus
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_it_with_the_document_and_nothing_left(started, tmp_path, number, code):
     (tmp_path / "body.json").write_text("{}")

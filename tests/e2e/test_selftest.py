@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -44,6 +45,7 @@ def test_the_quick_one_measures_this_machine(rightsizer, tmp_path):
     assert wait_until_none(tmp_path / "store", 2.0) == []
 
 
+@pytest.mark.shared_cpus
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
 )
@@ -57,7 +59,7 @@ def test_a_signal_ends_it_and_leaves_nothing_running(tmp_path, number, code):
     with process:
         assert process.stderr is not None
         for line in process.stderr:
-            if "pass  ceiling" in line or "weak  ceiling" in line:
+            if re.search("(pass|weak|fail)  ceiling", line):
                 break
         # in the middle of the next server's traffic
         os.kill(process.pid, number)

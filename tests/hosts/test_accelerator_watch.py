@@ -24,6 +24,8 @@ from rightsizer.units import BYTES_PER_MIB
 from tests.hosts.processes import GENERATOR_CPU, SERVER_CPU, eventually, launch_of
 from tests.hosts.tools import T4, neuron_monitor_line, put_nvidia_smi, put_program
 
+pytestmark = pytest.mark.shared_cpus
+
 # -- lines -------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 from rightsizer.hosts.control import ProbeError, ProbeReply, send_probe, why_not_ready
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.shared_cpus]
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 

@@ -32,7 +32,7 @@ from tests.hosts.processes import eventually
 from tests.hosts.relay import Relay
 from tests.hosts.tools import put_program
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.shared_cpus]
 
 
 @pytest.fixture(scope="module")

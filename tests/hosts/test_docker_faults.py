@@ -28,7 +28,7 @@ from tests.hosts.images import address, make_image, require_engine
 from tests.hosts.processes import eventually
 from tests.hosts.relay import Call, Spoil, SpoilingRelay
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.shared_cpus]
 
 CALL_S = 3.0
 """What the engine gets to answer here, instead of 10 s."""

@@ -36,7 +36,7 @@ from tests.hosts.processes import SERVER_CPU, eventually
 from tests.hosts.relay import Relay, unix_listener
 from tests.hosts.tools import neuron_monitor_line, put_program
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.shared_cpus]
 
 
 @pytest.fixture

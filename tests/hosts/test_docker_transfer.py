@@ -16,7 +16,7 @@ from rightsizer.surveying import copy_to_hosts
 from tests.hosts.engines import OwnEngine, own_engine, require_own_engines
 from tests.hosts.images import address, make_image, require_engine
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.shared_cpus]
 
 
 @pytest.fixture(scope="module")

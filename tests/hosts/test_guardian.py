@@ -14,7 +14,7 @@ from rightsizer.hosts.owner import GuardedOwner
 
 from tests.hosts.processes import GENERATOR_CPU, PYTHON, SERVER_CPU, eventually, is_alive
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.shared_cpus]
 
 HEAVY = {"psutil", "pydantic", "httpx", "numpy", "pandas", "ruamel", "rich", "typer", "locust"}
 

@@ -12,6 +12,8 @@ import pytest
 from rightsizer.errors import EnvironmentFault
 from rightsizer.hosts.lease import lease, leased_accelerators, leased_cpus, runtime_dir
 
+pytestmark = pytest.mark.shared_cpus
+
 HOLD = """
 import sys
 from pathlib import Path

@@ -31,7 +31,7 @@ from tests.hosts.processes import (
     of_folder,
 )
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.shared_cpus]
 
 ENGINE = SERVER.with_name("engine.py")
 ROOT = Path(__file__).parents[2]

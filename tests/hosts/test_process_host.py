@@ -33,7 +33,7 @@ from tests.hosts.processes import (
     of_folder,
 )
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.shared_cpus]
 
 
 @pytest.fixture(autouse=True)
@@ -251,11 +251,11 @@ def test_a_program_or_folder_that_is_not_there_is_named(start, changes, why):
 @pytest.mark.parametrize(("words", "last"), [(("loading",), ""), (("unready",), "status 503")])
 def test_a_server_that_is_never_ready_is_given_up_after_its_time(start, words, last):
     begin_s = time.monotonic()
-    found = failure(start(*words, "stubborn", "child", ready_timeout_s=0.8))
-    assert 0.8 <= time.monotonic() - begin_s < 8
+    found = failure(start(*words, "stubborn", "child", ready_timeout_s=2))
+    assert 2 <= time.monotonic() - begin_s < 8
     assert found.reason is Reason.NEVER_READY
     assert "/ping" in found.detail
-    assert "0.8 s" in found.detail
+    assert "within 2 s" in found.detail
     assert last in found.detail
     assert found.detail.endswith("; raise server.ready_timeout_s if it needs longer")
 
@@ -349,9 +349,8 @@ def test_a_server_that_outgrows_its_memory_is_ended_and_the_figures_told(start, 
 def test_a_server_within_its_memory_is_left_alone(start):
     enough = Placement((SERVER_CPU,), (GENERATOR_CPU,), "native", 400 << 20)
     with start("greedy", placement=enough) as server:
-        assert eventually(lambda: len(server.usage()) >= 2)
+        assert eventually(lambda: server.usage() and server.usage()[-1].memory_bytes > 200 << 20)
         server.check()
-        assert server.usage()[-1].memory_bytes > 200 << 20
 
 
 def test_a_lost_guardian_interrupts_the_trial(start):

@@ -13,7 +13,11 @@ from rightsizer.hosts.tree import cpu_seconds, descendants, memory_bytes, propor
 
 from tests.hosts.processes import PYTHON, eventually, is_alive
 
-pytestmark = [pytest.mark.server, pytest.mark.skipif(not os.path.exists("/proc"), reason="/proc")]
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.skipif(not os.path.exists("/proc"), reason="/proc"),
+    pytest.mark.shared_cpus,
+]
 
 
 def python(code: str) -> subprocess.Popen[bytes]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.shared_cpus]
 
 NULL = ["-m", "rightsizer.instrument.null_server"]
 WITHOUT_EPOLL = [

@@ -13,7 +13,7 @@ from tests.report.hostile import poisoned
 from tests.report.jobs import make_job
 from tests.report.pages import histories_for, sweep
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.shared_cpus]
 
 PHONE, DESKTOP = 390, 1280
 

@@ -90,6 +90,7 @@ def test_latency_is_the_servers(server, owner, tmp_path):
     assert 200 <= np.median(latency_ms) < 230
 
 
+@pytest.mark.shared_cpus
 @pytest.mark.parametrize(
     ("how", "outcome", "status"),
     [("fail", Outcome.STATUS, 8), ("busy", Outcome.STATUS, 14), ("empty", Outcome.REJECTED, 0)],
@@ -112,6 +113,7 @@ def test_a_call_without_an_answer_ends_at_its_deadline(server, owner, tmp_path):
     assert 400 <= took_ms.min() <= took_ms.max() < 500
 
 
+@pytest.mark.shared_cpus
 def test_a_message_above_the_servers_limit_is_refused_with_its_words(server, owner, tmp_path):
     request = request_of("echo", Body("huge", b"z" * 5_000_000, ""))
     with pytest.raises(
@@ -122,11 +124,13 @@ def test_a_message_above_the_servers_limit_is_refused_with_its_words(server, own
     assert set(outcomes(samples)) == {Outcome.STATUS}
 
 
+@pytest.mark.shared_cpus
 def test_a_large_answer_is_read_whole(server, owner, tmp_path):
     samples, _ = drive(server, owner, tmp_path, request_of("large"), closed_step(0, 2, 0.5))
     assert set(samples["bytes_in"].tolist()) == {1_000_000}
 
 
+@pytest.mark.shared_cpus
 def test_over_tls(owner, tmp_path):
     pem = make_certificates(tmp_path)
     keys = [str(pem / name) for name in ("server.pem", "server.key")]
@@ -161,6 +165,7 @@ def test_a_server_that_was_restarted_is_connected_to_again(owner, tmp_path):
     assert session.last.health.reopened > 0
 
 
+@pytest.mark.shared_cpus
 @pytest.mark.parametrize(
     ("how", "said", "loading"),
     [
@@ -182,11 +187,13 @@ def test_a_probe_has_a_latency_for_each_payload(server):
     assert all(0 < latency_ms < 1000 for latency_ms in found.values())
 
 
+@pytest.mark.shared_cpus
 def test_a_server_that_speaks_no_http2_is_told_of(scripted):
     with pytest.raises(TrialFailed, match="the answer is not gRPC"):
         LocustTraffic().probe(Endpoint(scripted.url), request_of("x", SMALL), lambda: None)
 
 
+@pytest.mark.shared_cpus
 def test_nobody_there_is_told_of():
     with pytest.raises(TrialFailed, match="no connection"):
         LocustTraffic().probe(Endpoint("http://127.0.0.1:9"), request_of(), lambda: None)

@@ -201,6 +201,7 @@ def test_a_server_that_is_not_there_is_a_connect_failure_not_a_flood(
     assert 3 <= len(samples) <= 11
 
 
+@pytest.mark.shared_cpus
 def test_a_stopped_step_drains_and_an_abandoned_one_records_what_was_in_flight(
     scripted: Scripted, owner: GuardedOwner, tmp_path: Path
 ) -> None:
@@ -225,6 +226,7 @@ def test_a_stopped_step_drains_and_an_abandoned_one_records_what_was_in_flight(
     assert scripted.heads() == len(samples)
 
 
+@pytest.mark.shared_cpus
 def test_samples_can_be_read_while_the_step_runs(
     scripted: Scripted, owner: GuardedOwner, tmp_path: Path
 ) -> None:
@@ -263,6 +265,7 @@ def test_a_step_tells_how_the_generator_fared(
     assert len(closing) - 1 <= record.health.reopened <= len(closing)
 
 
+@pytest.mark.shared_cpus
 def test_sampled_replies_are_held_to_the_required_content(
     scripted: Scripted, owner: GuardedOwner, tmp_path: Path
 ) -> None:
@@ -314,6 +317,7 @@ def drive_and_kill(opening: AbstractContextManager[Session], spawned: list[int])
                 os.kill(spawned[0], signal.SIGKILL)
 
 
+@pytest.mark.shared_cpus
 def test_a_generator_that_is_killed_makes_the_trial_invalid_at_once(
     scripted: Scripted, owner: GuardedOwner, tmp_path: Path
 ) -> None:
@@ -349,6 +353,7 @@ def test_probes_go_once_to_each_payload_and_tell_what_the_server_said(scripted: 
         assert error.value.reason is Reason.PROBE_REFUSED
 
 
+@pytest.mark.shared_cpus
 def test_nothing_is_left_in_the_trial_folder_but_samples_and_logs(
     scripted: Scripted, owner: GuardedOwner, tmp_path: Path
 ) -> None:

@@ -22,7 +22,7 @@ from tests.certificates import make_certificates
 
 from .conftest import Scripted, serving
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.shared_cpus]
 
 
 @pytest.fixture(scope="module")

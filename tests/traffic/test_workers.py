@@ -21,7 +21,7 @@ from rightsizer.traffic.driver import LocustTraffic
 
 from .conftest import Scripted
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.shared_cpus]
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import os
 import tarfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -199,4 +199,9 @@ def left_running(folder: Path, within_s: float) -> list[psutil.Process]:
 
 def workers_of(folder: Path) -> list[psutil.Process]:
     """Its worker processes."""
-    return [one for one in started_for(folder) if "rightsizer.api.worker" in one.cmdline()]
+    found = []
+    for one in started_for(folder):
+        with suppress(psutil.Error):  # it has ended since
+            if "rightsizer.api.worker" in one.cmdline():
+                found.append(one)
+    return found

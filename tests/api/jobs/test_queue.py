@@ -47,6 +47,7 @@ def queue(tmp_path: Path) -> Iterator[Queue]:
         yield made
 
 
+@pytest.mark.shared_cpus
 def test_jobs_wait_for_their_turn_and_are_stopped_while_they_wait_and_while_they_run(queue: Queue):
     queue.create("one")
     assert queue.status("one") == "PENDING"
@@ -84,6 +85,7 @@ def test_jobs_wait_for_their_turn_and_are_stopped_while_they_wait_and_while_they
         assert queue.status("two") == "STOPPED"
 
 
+@pytest.mark.shared_cpus
 def test_a_job_whose_worker_is_killed_goes_on_and_leaves_nothing_of_the_first_one(queue: Queue):
     queue.create("one")
     with queue.running():
@@ -99,6 +101,7 @@ def test_a_job_whose_worker_is_killed_goes_on_and_leaves_nothing_of_the_first_on
         assert trial.attempt == 2
 
 
+@pytest.mark.shared_cpus
 def test_a_job_whose_worker_dies_twice_has_failed_and_says_how(queue: Queue):
     queue.create("one", TrafficPattern=LONG)
     with queue.running():
@@ -138,6 +141,7 @@ def served(queue: Queue) -> Iterator[subprocess.Popen[bytes]]:
         server.wait(10.0)
 
 
+@pytest.mark.shared_cpus
 def test_what_a_killed_and_a_closed_server_leave_is_finished_by_the_next_one(queue: Queue):
     queue.create("one", values=("1", "2"))
     with served(queue) as server:
@@ -173,6 +177,7 @@ def test_what_a_killed_and_a_closed_server_leave_is_finished_by_the_next_one(que
     assert (first.attempt, second.attempt) == (1, 3)
 
 
+@pytest.mark.shared_cpus
 def test_failed_jobs_say_what_happened_and_what_the_server_said(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ):
@@ -209,6 +214,7 @@ def said_of(queue: Queue, name: str) -> list[str]:
     return [event["message"] for event in queue("GetLogEvents", **stream)["events"]]
 
 
+@pytest.mark.shared_cpus
 def test_a_job_waits_while_the_command_line_holds_the_cpus(queue: Queue):
     queue.create("one", payload=MISSING.format(queue.folder))
     shutil.rmtree(queue.job_dir("one"))  # which is no reason for others to wait
