@@ -31,8 +31,8 @@ demo: $(MODEL) $(IMAGES) ## measure ResNet50 on this machine and recommend (10 m
 # Tests that measure run one at a time: each wants the CPUs to itself. The others share them; of
 # these, Docker's take turns, for they look at whatever is in its engine.
 test: test-fast $(MODEL) $(IMAGES) ## everything: lint, types, all tests (Docker's where an engine answers, a browser's where there is one), the real ResNet50
-	$(MAKE) --jobs 2 --output-sync=line test-docker test-beside
 	$(BIN)/python -m pytest -m '($(SLOW)) and not shared_cpus'
+	$(MAKE) --jobs 2 --output-sync=line test-docker test-beside
 
 test-docker:
 	$(BIN)/python -m pytest -m 'shared_cpus and docker'

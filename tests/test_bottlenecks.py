@@ -27,12 +27,12 @@ def flat(cpu: float | None, **changes: object) -> list[StepFigures]:
 
 
 def code(steps: list[StepFigures], *found: Doubt) -> str | None:
-    named = bottleneck_of(figures(doubts=found), steps)
+    named = bottleneck_of(figures(doubts=found), steps, 1)
     return None if named is None else named.code
 
 
 def test_busy_cpus_at_saturation_are_the_bottleneck_though_idle_at_the_maximum():
-    named = bottleneck_of(figures(cpu_utilization_percent=55.0), flat(97.0))
+    named = bottleneck_of(figures(cpu_utilization_percent=55.0), flat(97.0), 1)
     assert named is not None
     assert named.code == "cpu-bound"
     assert named.evidence == "CPUs 97 % busy where more users brought nothing more (2 users)"
@@ -54,28 +54,40 @@ def test_cpus_that_others_may_have_had_name_no_queue_but_busy_ones_stay_busy():
     assert code(flat(95.0, doubts=(PRESSURE,))) == "cpu-bound"
 
 
-def test_busy_cpus_that_two_threads_wanted_at_once_are_oversubscribed():
-    crowded = flat(99.0, runnable_threads_per_cpu=4.12)
-    named = bottleneck_of(figures(), crowded)
+def crowded(one: float, two: float, cpu: float = 99.0, **changes: object) -> list[StepFigures]:
+    """So many threads ready to run for one user and for two, which bring no more."""
+    first, second = flat(cpu, **changes)
+    return [replace(first, runnable_threads=one), replace(second, runnable_threads=two)]
+
+
+def test_busy_cpus_that_more_threads_want_than_there_are_requests_are_oversubscribed():
+    named = bottleneck_of(figures(), crowded(3.12, 3.3), 1)
     assert named is not None
     assert named.code == "oversubscribed"
     assert named.evidence == (
-        "CPUs 99 % busy and 4.1 threads wanted each at once where more users brought nothing more "
-        "(2 users): fewer threads or workers, where they can be set, may do as well"
+        "CPUs 99 % busy where more users brought nothing more (2 users), and 3.1 threads at once "
+        "wanted 1 CPU for 1 user: fewer threads may do as well"
     )
-    assert code(flat(99.0, runnable_threads_per_cpu=1.4)) == "cpu-bound"
+    # four CPUs take four threads
+    assert bottleneck_of(figures(), crowded(4.0, 4.2), 4).code == "cpu-bound"
+    assert bottleneck_of(figures(), crowded(8.0, 8.1), 4).code == "oversubscribed"
+
+
+def test_a_thread_for_each_request_is_no_crowd():
+    eight = [level(users, 10.0, 99.0, runnable_threads=users - 0.1) for users in (1, 2, 4, 8)]
+    assert code(eight) == "cpu-bound"
+    assert code(crowded(1.0, 1.4)) == "cpu-bound"
     # a host that does not tell
-    assert code(flat(99.0, runnable_threads_per_cpu=None)) == "cpu-bound"
+    assert code(flat(99.0, runnable_threads=None)) == "cpu-bound"
 
 
 def test_a_crowded_server_is_oversubscribed_though_it_made_the_pressure_itself():
-    crowded = flat(99.0, runnable_threads_per_cpu=4.0, doubts=(PRESSURE,))
-    assert code(crowded) == "oversubscribed"
+    assert code(crowded(4.0, 4.0, doubts=(PRESSURE,))) == "oversubscribed"
 
 
 @pytest.mark.parametrize("cpu", [30.0, 75.0])
 def test_threads_that_wait_while_others_have_the_cpus_are_not_called_oversubscribed(cpu):
-    assert code(flat(cpu, runnable_threads_per_cpu=4.0, doubts=(PRESSURE,))) is None
+    assert code(crowded(4.0, 4.0, cpu, doubts=(PRESSURE,))) is None
 
 
 def test_throughput_that_still_grows_names_nothing():

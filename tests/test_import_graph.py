@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -397,3 +398,11 @@ def test_no_module_shares_its_name_with_a_public_function():
     )
     assert "run" in public
     assert not [name for name in public if name in MODULES]
+
+
+def test_contributing_names_every_module_in_its_layer():
+    text = (PACKAGE.parents[1] / "CONTRIBUTING.md").read_text()
+    for layer, names in LAYERS.items():
+        [row] = [line for line in text.splitlines() if line.startswith(f"| {layer} |")]
+        named = {name.rstrip("/") for name in re.findall("`([a-z_]+/?)`", row.split("|")[2])}
+        assert named == set(names) - {"__init__"}

@@ -267,7 +267,7 @@ def test_a_lower_bound_that_costs_less_than_the_first_row_is_named_on_it():
         "row 2 (local.1cpu NAME=better-bound) costs less than row 1 even at the 700 invocations a "
         "minute that it was seen to carry, as does 1 other:"
     )
-    assert "measure that candidate" in doubt.next_step
+    assert doubt.next_step == "learn its maximum: drive it until a level is over the limit"
     assert doubt.figures == {"at_least_per_min": 700.0, "others": 1.0}
 
 

@@ -63,3 +63,13 @@ def test_an_estimate_that_looks_cheaper_than_the_best_does_not_undercut_it():
     best, *_ = recommend([*trials, bound], prices.__getitem__, TARGET, raced)[0]
     [doubt] = [doubt for doubt in best.doubts if doubt.code == "undercut"]
     assert doubt.message.startswith("row 3 (local.1cpu N=3)")
+
+
+def test_where_a_lower_bound_is_cheaper_nobody_is_told_how_probably_they_are_the_best():
+    trials = [scouted(1, 600.0, 0.05), scouted(2, 300.0, 0.05)]
+    prices = {"local.1cpu": Price(1.0, "yours")}
+    raced = standing(trials, None)
+    assert recommend(trials, prices.__getitem__, None, raced)[0][0].p_best > 0.8
+    bound = measured(3, {"N": "3"}, 2000.0, max_kind="at_least")
+    rows = recommend([*trials, bound], prices.__getitem__, None, raced)[0]
+    assert [row.p_best for row in rows] == [None, None, None]

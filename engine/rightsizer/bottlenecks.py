@@ -1,8 +1,8 @@
 """What keeps a candidate from carrying more, where the data shows it. Pure.
 
-Busy CPUs are told by how many threads want each: about one, and only faster or more CPUs help; two
-and more, and the server runs more threads than it has CPUs. Whether those are workers that can be
-made fewer or one for each connection cannot be seen, so that is left to the reader.
+Busy CPUs are oversubscribed where more threads want them than there are CPUs and requests. A thread
+for each request, of a pool of workers or of the connections, is nothing that takes CPU time away:
+as many requests wait, whether in threads or in a queue.
 
 A server at its latency limit is not busy all the time, whatever is short. So what is short is read
 off its saturation: the closed steps whose throughput stopped growing with the users. Where none
@@ -18,7 +18,7 @@ from typing import Literal
 from rightsizer.analysis.figures import StepFigures, TrialFigures
 from rightsizer.analysis.maximum import is_flat
 from rightsizer.analysis.validity import OF_GENERATOR
-from rightsizer.units import milliseconds, percent, significant
+from rightsizer.units import counted, milliseconds, percent, significant
 
 BottleneckCode = Literal[
     "generator",
@@ -35,10 +35,10 @@ BUSY_PERCENT = 90.0
 """Of CPUs or accelerators: fully busy but for the gaps between requests."""
 FAR_FROM_BUSY_PERCENT = 60.0
 """Of CPUs: one of two kept busy by a single worker is half, and some."""
-OVERSUBSCRIBED_THREADS = 2.0
-"""That want a busy CPU at once, on average: beside the one that runs another always waits. Measured
-on one CPU: an event loop 1.0, TensorFlow with one thread 1.1 and with four 3.3, thread pools of
-2, 4 and 8 (and their loop) 2.5, 4.5 and 7.7, a thread for each of 8 connections 6.3."""
+THREADS_A_CPU, THREADS_A_USER = 2.0, 1.5
+"""Of an oversubscribed server at least. Measured on one CPU with 8 users: an event loop 1.0,
+TensorFlow with one thread 1.1 and with four 3.3, thread pools of 2, 4 and 8 (and their loop) 2.5,
+4.5 and 7.7, a thread for each connection 6.3."""
 FULL_PERCENT = 90.0
 """Of memory: another worker would not fit."""
 NETWORK_SHARE = 0.5
@@ -55,9 +55,12 @@ class Bottleneck:
     evidence: str
 
 
-def bottleneck_of(figures: TrialFigures, steps: Sequence[StepFigures]) -> Bottleneck | None:
-    """The bottleneck of a candidate by its figures and its judged steps; None where not shown."""
-    return _limited_from_outside(figures) or _saturated(figures, steps)
+def bottleneck_of(
+    figures: TrialFigures, steps: Sequence[StepFigures], cpus: int
+) -> Bottleneck | None:
+    """The bottleneck of a candidate by its figures and judged steps on so many logical CPUs; None
+    where not shown."""
+    return _limited_from_outside(figures) or _saturated(figures, steps, cpus)
 
 
 def _limited_from_outside(figures: TrialFigures) -> Bottleneck | None:
@@ -69,35 +72,36 @@ def _limited_from_outside(figures: TrialFigures) -> Bottleneck | None:
     return None
 
 
-def _saturated(figures: TrialFigures, steps: Sequence[StepFigures]) -> Bottleneck | None:
+def _saturated(figures: TrialFigures, steps: Sequence[StepFigures], cpus: int) -> Bottleneck | None:
     step = saturation_of(steps)
     if step is None:
         return None
     at = f"where more users brought nothing more ({step.label})"
-    accelerators, cpus = step.accelerator_utilization_percent, step.cpu_utilization_percent
+    accelerators, used = step.accelerator_utilization_percent, step.cpu_utilization_percent
     if accelerators is not None and accelerators >= BUSY_PERCENT:
         return Bottleneck("accelerator-bound", f"{_busy('accelerators', accelerators)} {at}")
-    if cpus is not None and cpus >= BUSY_PERCENT:
-        return _busy_cpus(step, cpus, at)
+    if used is not None and used >= BUSY_PERCENT:
+        busy = f"{_busy('CPUs', used)} {at}"
+        crowd = _crowd(steps, cpus)
+        return Bottleneck("oversubscribed" if crowd else "cpu-bound", busy + crowd)
     # A reading lowered by other processes would look like a server that waits.
     codes = {doubt.code for doubt in step.doubts}
-    if cpus is None or cpus > FAR_FROM_BUSY_PERCENT or codes & CROWDED:
+    if used is None or used > FAR_FROM_BUSY_PERCENT or codes & CROWDED:
         return None
-    return _waiting(figures, step, f"{_busy('CPUs', cpus)} {at}")
+    return _waiting(figures, step, f"{_busy('CPUs', used)} {at}")
 
 
-def _busy_cpus(step: StepFigures, cpus: float, at: str) -> Bottleneck:
-    """Whether no more threads wanted the CPUs than could run, or many more.
-
-    Other processes do not matter here, CROWDED or not: they make each thread wait longer, and no
-    more of them runnable. A crowded server is itself what raises `host-pressure`.
-    """
-    threads = step.runnable_threads_per_cpu
-    if threads is None or threads < OVERSUBSCRIBED_THREADS:
-        return Bottleneck("cpu-bound", f"{_busy('CPUs', cpus)} {at}")
-    wanted = f"{significant(threads, 2)} threads wanted each at once"
-    hint = "fewer threads or workers, where they can be set, may do as well"
-    return Bottleneck("oversubscribed", f"{_busy('CPUs', cpus)} and {wanted} {at}: {hint}")
+def _crowd(steps: Sequence[StepFigures], cpus: int) -> str:
+    """Where more threads wanted the CPUs than there are of these and of requests, in words; else
+    empty. Pressure from other processes makes threads wait, and no more of them ready."""
+    for step in steps:
+        threads, users = step.runnable_threads, step.users
+        if step.mode != "closed" or step.verdict == "invalid" or not threads or not users:
+            continue
+        if threads >= max(THREADS_A_CPU * cpus, THREADS_A_USER * users):
+            wanted = f"{significant(threads, 2)} threads at once wanted {counted(cpus, 'CPU')}"
+            return f", and {wanted} for {counted(users, 'user')}: fewer threads may do as well"
+    return ""
 
 
 def _waiting(figures: TrialFigures, step: StepFigures, idle: str) -> Bottleneck | None:

@@ -13,7 +13,7 @@ from rightsizer.needs import Need
 from rightsizer.schedule import Step
 
 START_S = 10.0
-"""What a plan reckons for a server start, with probes and stop, in its expected time."""
+"""What a plan reckons for a start: calibration, server, probes and stop, in its expected time."""
 FINAL_SHARE = 1 / 3
 """A final's traffic over a scout's: what that looked for is known, and many starts are worth more
 than one."""

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-SPREADS = np.exp(np.linspace(math.log(0.005), math.log(0.2), 9))
+SPREADS = np.exp(np.linspace(math.log(0.002), math.log(0.2), 11))
 """Candidates for the sd of one final's own error: between starts and within."""
 
 
@@ -33,14 +33,14 @@ class Assumptions:
     spread: float
     """That sd: the scale of a scaled inverse chi-squared prior,"""
     weight: float
-    """and how many observations it counts for."""
+    """and how many observations it counts for. 0: Jeffreys' prior, even on the logarithm."""
     shared_ratio: float
     """How much of the variance of scouts' intervals is one error of all of them."""
 
 
 CAUTIOUS = Assumptions(spread=0.035, weight=3.0, shared_ratio=0.0)
 """To decide by: a few starts that agree by chance do not end a race, nor do scouts alone."""
-EVEN = Assumptions(spread=0.02, weight=0.5, shared_ratio=0.95)
+EVEN = Assumptions(spread=0.02, weight=0.0, shared_ratio=0.95)
 """To tell probabilities by, which are to come true as often as they say."""
 
 WIDTHS = np.exp(np.linspace(math.log(0.01), 0.0, 7))

@@ -31,6 +31,10 @@ from rightsizer.spec import TargetSpec
 from rightsizer.standing import FEWEST_STARTS, Standing
 from rightsizer.trials import TrialRecord
 
+BOUNDED = ("generator-limited", "at-least")
+"""Doubts that say why a maximum is a lower bound, and how to learn it."""
+MORE_TRAFFIC = "drive it until a level is over the limit"
+
 
 @dataclass(frozen=True)
 class Recommendation:
@@ -255,7 +259,9 @@ def _recommendation(
             *figures.doubts,
         ),
         accelerator_utilization_percent=figures.accelerator_utilization_percent,
-        bottleneck=bottleneck_of(figures, trial.steps),
+        bottleneck=bottleneck_of(
+            figures, trial.steps, 0 if placement is None else len(placement.server_cpus)
+        ),
         cost_per_million_inferences_usd=None
         if per_hour is None
         else 1e6 * cost_per_inference_usd(per_hour, maximum),
@@ -310,7 +316,10 @@ def _cost(row: Recommendation, target: TargetSpec | None) -> float | None:
 def _with_undercut(
     rows: Sequence[Recommendation], target: TargetSpec | None
 ) -> list[Recommendation]:
-    """The rows; the first says so where one behind it is better even at its lower bound."""
+    """The rows; the first says so where one behind it is better even at its lower bound.
+
+    How probably a row is the best is then not known: the race was without that one.
+    """
     if not rows:
         return []
     best, *behind = rows
@@ -319,11 +328,15 @@ def _with_undercut(
         return [best, *behind]
     # Lower bounds stand by the same rule: the first of them is the best.
     first, is_priced = better[0], best.price_per_hour_usd is not None
-    name = f"row {first.rank} ({first.instance_type} {first.environment_text}".rstrip() + ")"
     doubt = doubts.undercut(
-        name, first.max_invocations_per_min, others=len(better) - 1, is_priced=is_priced
+        f"row {first.rank} ({first.instance_type} {first.environment_text}".rstrip() + ")",
+        first.max_invocations_per_min,
+        others=len(better) - 1,
+        is_priced=is_priced,
+        next_step=next((d.next_step for d in first.doubts if d.code in BOUNDED), MORE_TRAFFIC),
     )
-    return [replace(best, doubts=(doubt, *best.doubts)), *behind]
+    best = replace(best, doubts=(doubt, *best.doubts))
+    return [replace(row, p_best=None) for row in (best, *behind)]
 
 
 def _beats(row: Recommendation, best: Recommendation, target: TargetSpec | None) -> bool:

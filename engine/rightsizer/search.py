@@ -7,7 +7,7 @@ from typing import Protocol
 
 from rightsizer.analysis.excess import Floats
 from rightsizer.analysis.figures import StepFigures
-from rightsizer.analysis.maximum import DOUBLED_GAIN_RATIO, FLAT_GAIN_RATIO, is_flat
+from rightsizer.analysis.maximum import DOUBLED_GAIN_RATIO, FLAT_GAIN_RATIO, is_flat, levels_of
 from rightsizer.analysis.validity import is_void
 from rightsizer.schedule import Step, closed_step
 from rightsizer.search_maximum import MOST_REPEATS, MaximumSearch
@@ -69,7 +69,7 @@ class PlannedSteps:
         self._next = 0
         self._stop = stop
         self._rates: list[float] = []
-        self._levels: dict[int, float] = {}
+        self._told: list[StepFigures] = []
         self._answered = True
         self.stopped_early = False
 
@@ -92,14 +92,14 @@ class PlannedSteps:
     def tell(self, figures: StepFigures) -> None:
         """Checks the stop conditions. A server that answered nothing is not asked again."""
         self._rates.append(figures.achieved_per_s)
-        self._levels[figures.users or 0] = figures.achieved_per_s
+        self._told.append(figures)
         self._answered = figures.requests.succeeded > 0
         if self._next == len(self._steps):
             return
         enough = self._stop.max_invocations_per_min
         reached = enough is not None and per_min(figures.achieved_per_s) >= enough
         # Among many users one more brings little anyway: only `is_flat` knows how many they are.
-        flat = plateau(self._rates, FLAT_GAIN_RATIO) and is_flat(self._levels)
+        flat = plateau(self._rates, FLAT_GAIN_RATIO) and is_flat(levels_of(self._told))
         self.stopped_early = reached or (flat and self._stop.flat_invocations == "stop")
 
 

@@ -14,7 +14,7 @@ from rightsizer.analysis.steps import (
     error_ratio,
     judge_steps,
 )
-from rightsizer.analysis.utilisation import cpu_percent, memory_percent, runnable_per_cpu
+from rightsizer.analysis.utilisation import cpu_percent, memory_percent, runnable_threads
 from rightsizer.analysis.windows import Window, window_of
 from rightsizer.hosts.records import Usage
 from rightsizer.samples import DTYPE, FAILURES, Outcome, Samples
@@ -416,30 +416,27 @@ def test_memory_is_the_peak_in_the_window(readings, windows, percent):
 
 
 @pytest.mark.parametrize(
-    ("readings", "windows", "vcpus", "threads"),
+    ("readings", "windows", "threads"),
     [
-        # 10 s run and 30 s waited in 10 s of one CPU: four wanted it; of two CPUs
-        ([(0, 0.0, 0.0), (10, 10.0, 30.0)], [(0, 10)], 1, 4.0),
-        ([(0, 0.0, 0.0), (10, 10.0, 30.0)], [(0, 10)], 2, 2.0),
+        # 10 s run and 30 s waited in 10 s of one CPU: four wanted it
+        ([(0, 0.0, 0.0), (10, 10.0, 30.0)], [(0, 10)], 4.0),
         # one thread alone, and one beside others: what it waits it does not run
-        ([(0, 0.0, 0.0), (10, 10.0, 0.0)], [(0, 10)], 1, 1.0),
-        ([(0, 0.0, 0.0), (10, 3.0, 7.0)], [(0, 10)], 1, 1.0),
+        ([(0, 0.0, 0.0), (10, 10.0, 0.0)], [(0, 10)], 1.0),
+        ([(0, 0.0, 0.0), (10, 3.0, 7.0)], [(0, 10)], 1.0),
         # idle
-        ([(0, 5.0, 5.0), (10, 5.0, 5.0)], [(0, 10)], 1, 0.0),
+        ([(0, 5.0, 5.0), (10, 5.0, 5.0)], [(0, 10)], 0.0),
         # only the windows count
-        ([(0, 0.0, 0.0), (10, 10.0, 90.0), (20, 20.0, 90.0)], [(10, 20)], 1, 1.0),
+        ([(0, 0.0, 0.0), (10, 10.0, 90.0), (20, 20.0, 90.0)], [(10, 20)], 1.0),
         # readings that do not tell are passed over; too few that do tell nothing
-        ([(0, 0.0, None), (5, 5.0, 5.0), (10, 10.0, 10.0)], [(0, 10)], 1, 2.0),
-        ([(0, 0.0, None), (5, 5.0, 5.0), (10, 10.0, None)], [(0, 10)], 1, None),
-        ([(0, 0.0, 0.0), (10, 10.0, 30.0)], [(20, 30)], 1, None),
-        ([], [(0, 10)], 1, None),
+        ([(0, 0.0, None), (5, 5.0, 5.0), (10, 10.0, 10.0)], [(0, 10)], 2.0),
+        ([(0, 0.0, None), (5, 5.0, 5.0), (10, 10.0, None)], [(0, 10)], None),
+        ([(0, 0.0, 0.0), (10, 10.0, 30.0)], [(20, 30)], None),
+        ([], [(0, 10)], None),
     ],
 )
-def test_runnable_threads_are_those_that_ran_and_those_that_waited(
-    readings, windows, vcpus, threads
-):
+def test_runnable_threads_are_those_that_ran_and_those_that_waited(readings, windows, threads):
     told = [Usage(int(ns(t)), cpu, 0, run_delay_s=waited) for t, cpu, waited in readings]
-    found = runnable_per_cpu(told, [window(*w) for w in windows], vcpus)
+    found = runnable_threads(told, [window(*w) for w in windows])
     assert found == (None if threads is None else pytest.approx(threads, rel=1e-12))
 
 

@@ -278,8 +278,14 @@ def test_one_user_more_among_many_is_no_plateau():
     growing = {users: 10.0 * users for users in range(1, 31)}  # 30 users: 3.4 % over 29
     assert not is_flat(growing)
     assert is_flat({**growing, **dict.fromkeys(range(22, 31), 220.0)})
-    assert not is_flat({29: 100.0, 30: 100.0})  # two levels that tell nothing apart
     assert is_flat({29: 100.0, 30: 94.0})
+
+
+def test_levels_that_are_all_close_are_flat_where_they_gain_a_quarter_of_what_room_would_bring():
+    assert is_flat({users: 100.0 for users in range(30, 35)})
+    assert is_flat({30: 100.0, 34: 103.0})
+    assert not is_flat({30: 100.0, 34: 104.0})
+    assert not is_flat({30: 300.0, 31: 310.0, 32: 320.0})
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from rightsizer.api.listening import HEADER_BYTES, Listener
 
 from tests.api.wire import KEYS, signed
 
-pytestmark = [pytest.mark.server, pytest.mark.shared_cpus]
+pytestmark = pytest.mark.server
 
 SOON_S = 0.5
 """A client's deadline in these tests."""

@@ -183,7 +183,7 @@ class TestHostContract:
         assert [r.cpu_s for r in readings] == sorted(r.cpu_s for r in readings)
         assert all(r.memory_bytes > 0 for r in readings)
         waited = [r.run_delay_s for r in readings if r.run_delay_s is not None]
-        assert waited == sorted(waited)
+        assert waited == sorted(waited)  # none of a host that cannot tell
 
     def test_the_log_tail_is_as_long_as_it_is_asked_for(self, subject):
         with start(subject) as server:

@@ -27,6 +27,8 @@ from rightsizer.hosts.docker.engine import Engine
 from rightsizer.hosts.docker.host import DockerHost
 from rightsizer.hosts.docker.ownership import labels_of, this_process
 from rightsizer.hosts.docker.sweep import sweep
+from rightsizer.hosts.docker.watch import processes_of
+from rightsizer.hosts.tree import run_delays_ns
 from rightsizer.inventory import HostSpec
 
 from tests.hosts.containers import container_launch, docker_host, left
@@ -202,10 +204,15 @@ def test_what_a_quota_held_it_up_is_in_its_readings(start, client, job):
         assert eventually(lambda: (server.usage()[-1].throttled_s or 0.0) > 0.1)
 
 
-def test_how_long_its_threads_waited_is_in_its_readings(start):
+def test_how_long_its_threads_waited_is_in_its_readings_where_its_processes_are_seen(
+    start, client, job
+):
     with start("busy") as server:
         assert eventually(lambda: len(server.usage()) >= 2)
-        assert server.usage()[-1].run_delay_s is not None
+        found = container_of(client, job)
+        pid = client.inspect_container(found["Id"])["State"]["Pid"]
+        is_seen = bool(processes_of(found["Id"], pid)) and bool(run_delays_ns(pid))
+        assert (server.usage()[-1].run_delay_s is not None) == is_seen
 
 
 def test_a_bridge_has_a_way_out_and_a_published_port_is_on_loopback(start, client, job):

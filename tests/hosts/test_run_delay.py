@@ -32,10 +32,11 @@ def test_another_thread_with_the_number_of_an_ended_one_never_takes_from_the_sum
     assert delay.add({1: 1 * S}) == 6.0
 
 
-def test_a_thread_that_one_reading_missed_is_not_counted_twice():
+def test_a_thread_that_some_readings_missed_is_not_counted_twice():
     delay = RunDelay()
     assert delay.add({1: 5 * S, 2: 1 * S}) == 6.0
-    assert delay.add({2: 1 * S}) == 6.0
+    for _ in range(3):
+        assert delay.add({2: 1 * S}) == 6.0
     assert delay.add({1: 6 * S, 2: 1 * S}) == 7.0
 
 

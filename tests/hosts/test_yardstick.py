@@ -20,6 +20,7 @@ def test_a_cpu_that_is_not_there_tells_nothing():
 
 
 def test_it_is_five_seconds_and_of_a_short_try_a_twelfth_of_the_traffic():
-    assert length_s(60.0) == length_s(20.0) == 5.0  # a scout's and a final's of the default budget
+    # scouts and finals of the default budget, of few candidates and of many
+    assert length_s(60.0) == length_s(20.0) == length_s(15.0) == 5.0
     assert length_s(600.0) == 5.0
     assert length_s(12.0) == 1.0

@@ -160,7 +160,7 @@ def test_a_race_says_what_it_takes_at_the_least_and_at_the_most():
     first = race().splitlines()[0]
     assert "3 trials and some 12 short finals, about 9 min 30 s if one is clearly the best" in first
     assert first.endswith("at most 2 h 00 min")
-    assert "server start: reckoned at 10 s; slower ones" in race()
+    assert "server start: reckoned at 10 s with calibration; slower ones" in race()
     assert race(duration_s=200.0).splitlines()[0].endswith("3 trials, at most 3 min 20 s")
 
 

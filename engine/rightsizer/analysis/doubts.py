@@ -115,7 +115,10 @@ def at_least(stopped_early: bool) -> Doubt:
     """The maximum is a lower bound."""
     why = "the trial was stopped early" if stopped_early else "the highest load still held"
     message = f"{why}: the maximum is at least this"
-    return Doubt("at-least", "weakens", message, "add load levels until one is over the limit")
+    next_step = "add load levels until one is over the limit"
+    if stopped_early:
+        next_step = "lift stop.max_invocations_per_min, or set stop.flat_invocations: continue"
+    return Doubt("at-least", "weakens", message, next_step)
 
 
 def near_limit(latency_ms: float, limit_ms: float, ci: Interval | None) -> tuple[Doubt, ...]:
@@ -210,10 +213,13 @@ def not_separated(
     return Doubt("not-separated", "weakens", message, next_step, figures)
 
 
-def undercut(name: str, at_least_per_min: float, *, others: int, is_priced: bool) -> Doubt:
+def undercut(
+    name: str, at_least_per_min: float, *, others: int, is_priced: bool, next_step: str
+) -> Doubt:
     """Of the first row: another is better by its lower bound alone, so this is not the best.
 
-    `name` says which, `others` how many more there are; without prices it carries more.
+    `name` says which, `others` how many more there are, `next_step` how to learn its maximum;
+    without prices it carries more.
     """
     better = "costs less" if is_priced else "carries more"
     alike = f", as {'do' if others > 1 else 'does'} {counted(others, 'other')}" if others else ""
@@ -221,12 +227,8 @@ def undercut(name: str, at_least_per_min: float, *, others: int, is_priced: bool
         f"{name} {better} than row 1 even at the {significant(at_least_per_min)} invocations a "
         f"minute that it was seen to carry{alike}: it stands behind as its maximum is not known"
     )
-    next_step = (
-        "measure that candidate with traffic that reaches its limit: a larger traffic.budget_s, "
-        "more users, or no stop"
-    )
     figures = {"at_least_per_min": at_least_per_min, "others": float(others)}
-    return Doubt("undercut", "weakens", message, next_step, figures)
+    return Doubt("undercut", "weakens", message, f"learn its maximum: {next_step}", figures)
 
 
 def dropped(p_good: float, starts: int) -> Doubt:

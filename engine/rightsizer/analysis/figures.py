@@ -87,9 +87,8 @@ class StepFigures:
     """Cut off beyond the planned warm-up, as the latencies showed it to be; not in `window_s`."""
     accelerator_utilization_percent: float | None = None
     """0..100, the mean of the instance's accelerators; None where nobody tells."""
-    runnable_threads_per_cpu: float | None = None
-    """Mean of the server's threads that ran or waited for a CPU, over the instance's CPUs: 1 where
-    each CPU always had one to run, 2 where another waited all the time; None where nobody tells."""
+    runnable_threads: float | None = None
+    """Mean of the server's threads that ran or waited for a CPU; None where nobody tells."""
     unloaded_ms: tuple[float, ...] = ()
     """Of a closed step of one user: its latencies, or evenly spaced quantiles of them."""
 

@@ -7,7 +7,7 @@ Both see the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rightsizer.analysis import doubts
@@ -110,11 +110,22 @@ def is_below_floor(step: StepFigures, limit: LimitSpec) -> bool:
     return over - allowed > FLOOR_DEVIATES * sd
 
 
+def levels_of(steps: Iterable[StepFigures]) -> dict[int, float]:
+    """The best throughput at each number of users, of the steps that are valid."""
+    levels: dict[int, float] = {}
+    for step in steps:
+        if step.verdict != "invalid":
+            users = step.users or 0
+            levels[users] = max(step.achieved_per_s, levels.get(users, 0.0))
+    return levels
+
+
 def is_flat(levels: Mapping[int, float]) -> bool:
     """Whether the most users gained next to nothing on the best of fewer: throughput by users.
 
-    Levels with nearly as many users would not have brought much more anyway: among those only a
-    fall counts.
+    Levels with nearly as many users would not bring much more anyway: among those only a fall
+    counts. Where there are no others, the most gained next to nothing on the fewest where they
+    brought less than a quarter of what they would bring a server that has room.
     """
     if len(levels) < 2:
         return False
@@ -123,7 +134,7 @@ def is_flat(levels: Mapping[int, float]) -> bool:
         return True
     clearly_fewer = [users for users in fewer if CLEARLY_MORE * users <= most]
     if not clearly_fewer:
-        return False
+        return levels[most] < (1 + (most / fewer[0] - 1) / 4) * levels[fewer[0]]
     gain_ratio = DOUBLED_GAIN_RATIO if most >= 2 * clearly_fewer[-1] else FLAT_GAIN_RATIO
     return levels[most] < (1 + gain_ratio) * max(levels[users] for users in clearly_fewer)
 

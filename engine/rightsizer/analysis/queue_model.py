@@ -126,7 +126,7 @@ class Work:
     """Service times, s, shape (n,), that so many servers get through, first come, first served."""
 
     def __init__(self, service_s: Floats, servers: int) -> None:
-        self._service_s = service_s
+        self._each_s = service_s.tolist()
         self._servers = servers
         self._done_s = np.cumsum(service_s)
         self._before_s = self._done_s - service_s
@@ -149,7 +149,7 @@ class Work:
     def _shared_s(self, arrival_s: Floats) -> Floats:
         free = [0.0] * self._servers
         found = []
-        for arrival, service in zip(arrival_s.tolist(), self._service_s.tolist(), strict=True):
+        for arrival, service in zip(arrival_s.tolist(), self._each_s, strict=True):
             done = max(arrival, free[0]) + service
             heapq.heapreplace(free, done)
             found.append(done - arrival)

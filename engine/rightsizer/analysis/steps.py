@@ -29,7 +29,7 @@ from rightsizer.analysis.utilisation import (
     accelerator_percent,
     cpu_percent,
     memory_percent,
-    runnable_per_cpu,
+    runnable_threads,
 )
 from rightsizer.analysis.windows import Floats, Stretch, Window, by_step, joined, window_of
 from rightsizer.hosts.records import Usage
@@ -159,7 +159,7 @@ def _judge(
         cpu_utilization_percent=cpu_percent(usage, windows, conditions.vcpus),
         memory_utilization_percent=memory_percent(usage, windows, conditions.memory_bytes),
         accelerator_utilization_percent=accelerator_percent(usage, windows),
-        runnable_threads_per_cpu=runnable_per_cpu(usage, windows, conditions.vcpus),
+        runnable_threads=runnable_threads(usage, windows),
         generator_cpu_ratio=generator,
         verdict=verdict,
         doubts=doubts,

@@ -17,7 +17,7 @@ from rightsizer.analysis.figures import (
     StepFigures,
     TrialFigures,
 )
-from rightsizer.analysis.maximum import is_flat, open_maximum
+from rightsizer.analysis.maximum import is_flat, levels_of, open_maximum
 from rightsizer.machines import Placement
 from rightsizer.spec import LimitSpec, Traffic
 from rightsizer.traffic.records import Reach
@@ -128,17 +128,7 @@ def _kind(steps: Sequence[StepFigures], best: StepFigures, setting: Setting) -> 
         return "estimate"
     if setting.stopped_early or setting.cut_short:
         return "at_least"
-    return "estimate" if is_flat(_levels(steps)) else "at_least"
-
-
-def _levels(steps: Sequence[StepFigures]) -> dict[int, float]:
-    """The best throughput at each number of users."""
-    levels: dict[int, float] = {}
-    for step in steps:
-        if step.verdict != "invalid":
-            users = step.users or 0
-            levels[users] = max(step.achieved_per_s, levels.get(users, 0.0))
-    return levels
+    return "estimate" if is_flat(levels_of(steps)) else "at_least"
 
 
 def _per_min_interval(maximum: Maximum) -> Interval | None:

@@ -23,17 +23,18 @@ def cpu_percent(usage: Sequence[Usage], windows: Sequence[Window], vcpus: int) -
     return min(100.0, 100.0 * used_s / length_s / vcpus)
 
 
-def runnable_per_cpu(usage: Sequence[Usage], windows: Sequence[Window], vcpus: int) -> float | None:
-    """Mean number of threads that ran or were ready to, over the instance's CPUs.
+def runnable_threads(usage: Sequence[Usage], windows: Sequence[Window]) -> float | None:
+    """Mean number of threads that ran or were ready to.
 
-    Others that take the CPUs do not change it: what a thread then waits more, it runs less.
+    Others that take the CPUs do not change it where all are busy: what a thread then waits more it
+    runs less. A thread with gaps is ready for longer beside them.
     """
     told = [(r.t_ns, r.cpu_s + r.run_delay_s) for r in usage if r.run_delay_s is not None]
-    if len(told) < 2 or not vcpus:
+    if len(told) < 2:
         return None
     times, runnable = _series(told)
     runnable_s, length_s = _growth(times, runnable, windows)
-    return runnable_s / length_s / vcpus if length_s > 0 else None
+    return runnable_s / length_s if length_s > 0 else None
 
 
 def memory_percent(

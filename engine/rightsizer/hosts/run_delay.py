@@ -18,8 +18,7 @@ class RunDelay:
     def __init__(self) -> None:
         self._total_ns = 0
         self._told = False
-        self._last: Mapping[int, int] = {}
-        self._before: Mapping[int, int] = {}
+        self._last: dict[int, int] = {}
 
     def read(self, pids: Sequence[int]) -> float | None:
         """Seconds in all, never less than the time before; None while no kernel has told."""
@@ -28,10 +27,10 @@ class RunDelay:
     def add(self, delays_ns: Mapping[int, int]) -> float | None:
         """The same, given what each thread has waited since it began."""
         for thread, ns in delays_ns.items():
-            # A process may be missed by one reading, when its parent ends just then.
-            known = self._last.get(thread, self._before.get(thread, 0))
+            known = self._last.get(thread, 0)
             # Less than it was: another thread with the same number.
             self._total_ns += ns - known if ns >= known else ns
+        # Those that are gone too: readings may miss a process for a while, when its parent ends.
+        self._last.update(delays_ns)
         self._told |= bool(delays_ns)
-        self._before, self._last = self._last, delays_ns
         return self._total_ns / NS_PER_S if self._told else None

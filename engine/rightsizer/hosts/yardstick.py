@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from rightsizer.hosts.records import Calibration
 
 USUAL_S = 5.0
-USUAL_FROM_S = 20.0
+USUAL_FROM_S = 15.0
 """Of traffic: a shorter trial is a try, and is not to be mostly calibration."""
 SHARE_OF_SHORTER = 1 / 12
 GRACE_S = 10.0

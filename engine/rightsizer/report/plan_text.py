@@ -145,7 +145,12 @@ def _trials(plan: Plan, shared: Mapping[str, str], width: int | None) -> str:
 def _start(spec: JobSpec) -> list[Entry]:
     if spec.server.url:
         return []
-    return [Entry("server start", f"reckoned at {START_S:g} s; slower ones make the job longer")]
+    return [
+        Entry(
+            "server start",
+            f"reckoned at {START_S:g} s with calibration; slower ones make the job longer",
+        )
+    ]
 
 
 def _traffic(plan: Plan, spec: JobSpec) -> str:

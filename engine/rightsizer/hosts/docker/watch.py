@@ -40,7 +40,7 @@ def usage_of(reading: Mapping[str, Any], t_ns: int) -> Usage | None:
 def processes_of(container: str, pid: int, proc: Path = Path("/proc")) -> list[int]:
     """A container's processes, by the number that its engine gives the first.
 
-    None where that is another's number here: the engine may run in a machine or container of its
+    Empty where that is another's number here: the engine may run in a machine or container of its
     own. The control group's name tells.
     """
     try:
@@ -88,12 +88,14 @@ class Watch:
         thread.start()
 
     def _read(self, readings: Stream) -> None:
-        delay, pid = RunDelay(), 0
+        delay = RunDelay()
+        pid: int | None = None
         for reading in readings:
             usage = usage_of(reading, time.monotonic_ns())
             if usage is None:
                 continue
-            pid = pid or self._first_process()
+            if pid is None:  # once: a call holds the readings up
+                pid = self._first_process()
             waited_s = delay.read(processes_of(self._container, pid))
             self._usage.append(replace(usage, run_delay_s=waited_s))
 
