@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-SPREADS = np.exp(np.linspace(math.log(0.002), math.log(0.2), 11))
+SPREADS = np.exp(np.linspace(math.log(0.001), math.log(0.2), 13))
 """Candidates for the sd of one final's own error: between starts and within."""
 
 
@@ -40,7 +40,7 @@ class Assumptions:
 
 CAUTIOUS = Assumptions(spread=0.035, weight=3.0, shared_ratio=0.0)
 """To decide by: a few starts that agree by chance do not end a race, nor do scouts alone."""
-EVEN = Assumptions(spread=0.02, weight=0.0, shared_ratio=0.95)
+EVEN = Assumptions(spread=0.02, weight=0.0, shared_ratio=0.97)
 """To tell probabilities by, which are to come true as often as they say."""
 
 WIDTHS = np.exp(np.linspace(math.log(0.01), 0.0, 7))
