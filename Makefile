@@ -32,7 +32,8 @@ demo: $(MODEL) $(IMAGES) ## measure ResNet50 on this machine and recommend (10 m
 # these, Docker's take turns, for they look at whatever is in its engine.
 test: test-fast $(MODEL) $(IMAGES) ## everything: lint, types, all tests (Docker's where an engine answers, a browser's where there is one), the real ResNet50
 	$(BIN)/python -m pytest -m '($(SLOW)) and not shared_cpus'
-	$(MAKE) --jobs 2 --output-sync=line test-docker test-beside
+	@echo 'Two runs of tests side by side; each is told when it has ended (10 minutes):'
+	$(MAKE) --jobs 2 --output-sync test-docker test-beside
 
 test-docker:
 	$(BIN)/python -m pytest -m 'shared_cpus and docker'
