@@ -53,3 +53,12 @@ def test_the_same_trials_give_the_same_draws():
     scouts = [Scout(0, 1.0, 0.05), Scout(1, 1.1, 0.05)]
     first, second = (beliefs(2, scouts, [{0: 1.0, 1: 1.1}], FREE) for _ in range(2))
     assert np.array_equal(first.log_maxima, second.log_maxima)
+
+
+def test_scouts_of_few_requests_are_not_held_for_more_alike_than_a_block_of_finals():
+    def pair(sd: float) -> tuple[Scout, Scout]:
+        return Scout(0, 0.0, sd), Scout(1, 0.2, sd)
+
+    assert lead(*pair(0.05)) > 0.8
+    # Intervals of 0.55 to 1.8 times: a fifth more says little, whatever arrivals were shared.
+    assert lead(*pair(0.3)) < 0.7

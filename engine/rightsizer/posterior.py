@@ -141,11 +141,13 @@ def _groups(
 ) -> list[_Group]:
     ratio = np.array([0.0 if scout.is_alone else shared_ratio for scout in scouts])
     sd = np.array([scout.sd for scout in scouts])
+    # Searches of few requests go ways of their own: what is beyond a block's is not shared.
+    shared_sd = np.minimum(np.sqrt(ratio) * sd, SHARED_SD)
     scouted = _Group(
         np.array([scout.candidate for scout in scouts], dtype=np.int64),
         np.array([scout.log_maximum for scout in scouts]),
-        (1 - ratio) * sd**2 + spread**2,
-        np.sqrt(ratio) * sd,
+        sd**2 - shared_sd**2 + spread**2,
+        shared_sd,
     )
     finals = [
         _Group(
