@@ -38,7 +38,7 @@ def load(job: str, *, store: str | Path | None = None) -> Job:
 def list_stored(*, store: str | Path | None = None) -> list[JobLine]:
     """All stored jobs in brief, newest first."""
     with Store(Path(store) if store is not None else default_store()) as opened:
-        return [_line(assemble(opened, stored)) for stored in opened.jobs()]
+        return [_line(assemble(opened, stored, with_usage=False)) for stored in opened.jobs()]
 
 
 def _line(job: Job) -> JobLine:
@@ -56,9 +56,9 @@ def _line(job: Job) -> JobLine:
     )
 
 
-def assemble(store: Store, stored: StoredJob) -> Job:
+def assemble(store: Store, stored: StoredJob, *, with_usage: bool = True) -> Job:
     """A job's stored trials, ranked."""
-    found = unranked(store, stored)
+    found = unranked(store, stored, with_usage=with_usage)
     spec = JobSpec.model_validate(dict(stored.spec))
     prices = {name: Price(**price) for name, price in stored.inputs["prices"].items()}
     standing = raced(found.trials, spec, prices)
@@ -79,8 +79,8 @@ def assemble(store: Store, stored: StoredJob) -> Job:
     )
 
 
-def unranked(store: Store, stored: StoredJob) -> Job:
-    """What is stored of a job, before anything is made of its trials."""
+def unranked(store: Store, stored: StoredJob, *, with_usage: bool = True) -> Job:
+    """What is stored of a job, before anything is made of its trials; see `Store.trials`."""
     on_job: list[Doubt] = []
     if stored.cut_short:
         # One that never had its inputs cannot be resumed.
@@ -103,7 +103,7 @@ def unranked(store: Store, stored: StoredJob) -> Job:
         recommendations=(),
         rejected=(),
         effects=(),
-        trials=tuple(store.trials(stored.id)),
+        trials=tuple(store.trials(stored.id, with_usage=with_usage)),
         doubts=tuple(on_job),
         choice=choice,
         samples_dir=str(store.job_dir(stored.id)),

@@ -89,35 +89,37 @@ def beliefs(
         log_prices: shape (candidates,); zeros rank by throughput.
         assumed: before any of them.
     """
-    log_weights, means, factors = [], [], []
+    priors = _priors(candidates)
+    priced = priors @ log_prices
+    log_weights: list[Floats] = []
+    means: list[Floats] = []
+    factors: list[Floats] = []
     for spread in SPREADS:
         groups = _groups(scouts, blocks, float(spread), assumed.shared_ratio)
         precision, pull, evidence = _likelihood(candidates, groups)
         evidence -= assumed.weight * (math.log(spread) + 0.5 * (assumed.spread / spread) ** 2)
-        for width in WIDTHS:
-            prior = _prior(candidates, float(width))
-            factor = np.linalg.cholesky(precision + prior)
-            whole = pull + prior @ log_prices
-            mean = np.linalg.solve(factor.T, np.linalg.solve(factor, whole))
-            means.append(mean)
-            factors.append(factor)
-            log_weights.append(
-                evidence
-                - (candidates - 1) * math.log(width)
-                - float(np.log(np.diag(factor)).sum())
-                - 0.5 * float(log_prices @ prior @ log_prices - whole @ mean)
-            )
-    weights = np.exp(np.array(log_weights) - max(log_weights))
+        # For all widths at once: shapes (widths, candidates) and (widths, candidates, candidates).
+        whole = pull + priced
+        factor = np.linalg.cholesky(precision + priors)
+        mean = np.linalg.solve(precision + priors, whole[..., None])[..., 0]
+        log_weights.append(
+            evidence
+            - (candidates - 1) * np.log(WIDTHS)
+            - np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)
+            - 0.5 * (priced @ log_prices - (whole * mean).sum(axis=1))
+        )
+        means.extend(mean)
+        factors.extend(factor)
+    weights = np.exp(np.array(log_weights) - np.max(log_weights))
     weights /= weights.sum()
     random = np.random.default_rng(SEED)
     drawn = [
         mean + np.linalg.solve(factor.T, random.standard_normal((candidates, count))).T
         for count, mean, factor in zip(
-            random.multinomial(DRAWS, weights), means, factors, strict=True
+            random.multinomial(DRAWS, weights.ravel()), means, factors, strict=True
         )
     ]
-    by_spread = weights.reshape(len(SPREADS), len(WIDTHS)).sum(axis=1)
-    return Beliefs(np.concatenate(drawn), float(by_spread @ SPREADS))
+    return Beliefs(np.concatenate(drawn), float(weights.sum(axis=1) @ SPREADS))
 
 
 @dataclass(frozen=True)
@@ -180,8 +182,8 @@ def _likelihood(candidates: int, groups: Sequence[_Group]) -> tuple[Floats, Floa
     return precision, pull, evidence
 
 
-def _prior(candidates: int, width: float) -> Floats:
-    """The precision of log costs spread about an unknown centre."""
+def _priors(candidates: int) -> Floats:
+    """For each width the precision of log costs spread so about an unknown centre."""
     centred = np.eye(candidates) - 1 / candidates
-    prior: Floats = centred / width**2 + CENTRE_PRECISION / candidates
-    return prior
+    priors: Floats = centred / WIDTHS[:, None, None] ** 2 + CENTRE_PRECISION / candidates
+    return priors

@@ -292,11 +292,13 @@ class Store:
                 ),
             )
 
-    def trials(self, job_id: str) -> list[TrialRecord]:
-        """The job's trials in the order of the plan."""
+    def trials(self, job_id: str, *, with_usage: bool = True) -> list[TrialRecord]:
+        """The job's trials in the order of the plan; the readings of what their servers used, most
+        of a record, only if asked for."""
+        record = "record_json" if with_usage else "json_remove(record_json, '$.measurement.usage')"
         with _translated(self.folder):
             rows = self._db.execute(
-                "SELECT record_json FROM trials WHERE job_id = ? ORDER BY ordinal", (job_id,)
+                f"SELECT {record} FROM trials WHERE job_id = ? ORDER BY ordinal", (job_id,)
             ).fetchall()
         return [_RECORD.validate_json(row[0]) for row in rows]
 

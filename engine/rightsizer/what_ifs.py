@@ -98,7 +98,7 @@ def what_if(
         raise UsageError("nothing is asked", "", "give a target, a limit or prices")
     with Store(Path(store) if store is not None else default_store()) as opened:
         stored = opened.find(job)
-        found = unranked(opened, stored)
+        found = unranked(opened, stored, with_usage=False)
     spec = JobSpec.model_validate(dict(found.spec))
     target = _target(spec.target, question)
     limit = _limit(spec.limit, question)

@@ -156,9 +156,9 @@ def test_instance_types_are_listed_with_price_and_basis():
 
 def test_help_imports_nothing_heavy():
     script = (
-        "import sys, typer\n"
-        "from rightsizer.cli import app\n"
-        "typer.main.get_command(app)\n"
+        "import sys\n"
+        "from rightsizer.cli import Verbs\n"
+        "assert len(list(Verbs().values())) > 10\n"
         "heavy = {'numpy', 'pandas', 'pydantic', 'locust', 'gevent', 'httpx', 'docker', 'psutil',"
         " 'ruamel', 'tensorflow', 'sqlite3'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
@@ -167,6 +167,20 @@ def test_help_imports_nothing_heavy():
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
+
+
+def test_a_verb_loads_no_other():
+    script = (
+        "import sys\n"
+        "from rightsizer.cli import VERBS, Verbs\n"
+        "Verbs()['what-if']\n"
+        "others = {'rightsizer.cli.' + of.split(':')[0] for of in VERBS.values()}\n"
+        "print(sorted(others & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "['rightsizer.cli.what_if']\n"
 
 
 def test_every_verb_has_help():

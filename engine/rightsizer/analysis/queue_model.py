@@ -52,7 +52,11 @@ def predict(
     (Little's law), service times drawn from the unloaded latencies (ms, any order, at least one).
     None where even 5% of the capacity is over the limit.
     """
-    return _predicted(_Queue(unloaded_ms, capacity_per_s), limit_ms, p)
+    queue = _Queue(unloaded_ms, capacity_per_s)
+    rate = _rate_per_s(queue, limit_ms, p)
+    return (
+        None if rate is None else Prediction(rate, _steepness(queue, rate, limit_ms), queue.servers)
+    )
 
 
 @dataclass(frozen=True)
@@ -84,13 +88,13 @@ def latency_curve(
     """How percentile `p` (0..1) of the queue that `predict` makes rises with the rate; arguments
     and None as there, and None where it does not rise."""
     queue = _Queue(unloaded_ms, capacity_per_s)
-    predicted = _predicted(queue, limit_ms, p)
-    if predicted is None:
+    maximum_per_s = _rate_per_s(queue, limit_ms, p)
+    if maximum_per_s is None:
         return None
     rates: list[float] = []
     latencies: list[float] = []
     for factor in CURVE_FACTORS:
-        rate = factor * predicted.rate_per_s
+        rate = factor * maximum_per_s
         if rate > MOST_BUSY_RATIO * capacity_per_s and factor > 1:
             break
         latency = _nearest_rank(queue.latency_s(rate), p) * 1e3 / limit_ms
@@ -126,7 +130,7 @@ class Work:
     """Service times, s, shape (n,), that so many servers get through, first come, first served."""
 
     def __init__(self, service_s: Floats, servers: int) -> None:
-        self._each_s = service_s.tolist()
+        self._each_s = service_s.tolist() if servers > 1 else []
         self._servers = servers
         self._done_s = np.cumsum(service_s)
         self._before_s = self._done_s - service_s
@@ -156,22 +160,30 @@ class Work:
         return np.array(found)
 
 
-def _predicted(queue: _Queue, limit_ms: float, p: float) -> Prediction | None:
-    def over(rate_per_s: float) -> float:
-        latency_s = queue.latency_s(rate_per_s)
-        return np.count_nonzero(latency_s > limit_ms / 1e3) / len(latency_s)
-
+def _rate_per_s(queue: _Queue, limit_ms: float, p: float) -> float | None:
     low, high = LEAST_BUSY * queue.capacity_per_s, queue.capacity_per_s
-    if over(low) > 1 - p:
+    if _over_ratio(queue, low, limit_ms) > 1 - p:
         return None
     for _ in range(HALVINGS):
         middle = math.sqrt(low * high)
-        low, high = (low, middle) if over(middle) > 1 - p else (middle, high)
+        is_over = _over_ratio(queue, middle, limit_ms) > 1 - p
+        low, high = (low, middle) if is_over else (middle, high)
         if high / low < CLOSE_RATIO:
             break
-    rate = math.sqrt(low * high)
-    odds = [_log_odds(over(rate * f)) for f in (1 / STEEPNESS_STEP, STEEPNESS_STEP)]
-    return Prediction(rate, (odds[1] - odds[0]) / (2 * math.log(STEEPNESS_STEP)), queue.servers)
+    return math.sqrt(low * high)
+
+
+def _steepness(queue: _Queue, rate_per_s: float, limit_ms: float) -> float:
+    low, high = (
+        _log_odds(_over_ratio(queue, rate_per_s * factor, limit_ms))
+        for factor in (1 / STEEPNESS_STEP, STEEPNESS_STEP)
+    )
+    return (high - low) / (2 * math.log(STEEPNESS_STEP))
+
+
+def _over_ratio(queue: _Queue, rate_per_s: float, limit_ms: float) -> float:
+    latency_s = queue.latency_s(rate_per_s)
+    return np.count_nonzero(latency_s > limit_ms / 1e3) / len(latency_s)
 
 
 def _nearest_rank(values: Floats, p: float) -> float:

@@ -149,7 +149,7 @@ def _steps(store: Store, head: JobHead, name: str) -> Iterator[dict[str, Any]]:
     target = JobSpec.model_validate(dict(stored.spec)).target
     times = rows.stretches(store.history(head.id, rows.TIMED))
     endpoint = existing_endpoint(head)
-    for trial in store.trials(head.id):
+    for trial in store.trials(head.id, with_usage=False):
         found = _by_type(trial, prices.__getitem__, target)
         for candidate in trial.candidates:
             yield rows.step(

@@ -105,7 +105,7 @@ def _trials_of(context: Context, head: JobHead, endpoint: str) -> set[str]:
 
     return {
         trial.id
-        for trial in context.store.trials(head.id)
+        for trial in context.store.trials(head.id, with_usage=False)
         for candidate in trial.candidates
         if name(trial.id, candidate.instance_type) == endpoint
     }
