@@ -1,6 +1,6 @@
 """How right races are: simulated fleets whose true costs are known.
 
-    python benchmarks/race_truth.py fleets|strategies|p_best|equal|paired [--runs N] [--from N]
+    python benchmarks/race_truth.py fleets|strategies|p_best|slow|equal|paired [--runs N] [--from N]
     python benchmarks/race_truth.py --json      all of them, SEEDS runs each (in the environment)
 
 fleets: 60 candidates (three variables with interactions; 5 within 5 % of the best, 4 that run out
@@ -8,6 +8,8 @@ of memory), start-to-start sd of 0, 3 and 5 % in turn: how often the recommended
 of the best, and the traffic it took over that of measuring all 60 as precisely.
 strategies: the same fleets; what uniform allocation and random search choose with as much traffic.
 p_best: fleets of 6 within some 20 %: how often those given a probability are the best.
+slow: p_best where a search sees few requests: services of 100 ms and of 300 ms, drawn by the request
+or by the server, searches of 60 s and 30 s, starts that differ by up to 15 %.
 equal: two equal candidates, sd 3 %: how often they are called different.
 paired: the variance of the log ratio of two finals, of shared schedules and of own ones.
 
@@ -29,6 +31,7 @@ from typing import Any
 
 import numpy as np
 from rightsizer.instrument.laws import Law, bimodal, exponential, fixed, four_payloads, lognormal
+from rightsizer.spec import LimitSpec
 from rightsizer.standing import INDIFFERENCE_RATIO, Standing, standing_of
 from virtual_race import Fleet, VirtualRace, planned, true_log_maximum
 
@@ -40,6 +43,11 @@ BEST_SERVICE_S = 0.004
 NEAR = 5
 INFEASIBLE = 4
 UNIFORM_FINAL_S = BUDGET_S / 3
+SLOW = (
+    (0.1, LimitSpec(percentile="P95", latency_ms=500.0), STARTS_SD),
+    (0.3, LimitSpec(percentile="P95", latency_ms=1000.0), (0.0, 0.05, 0.15)),
+)
+"""Best mean service time, s, limit, and what starts differ by."""
 LAWS: Mapping[str, Law] = {
     "four payloads": four_payloads,
     "fixed": fixed,
@@ -79,13 +87,15 @@ def fleet_of_60(number: int, start_sd: float) -> Fleet:
     )
 
 
-def _service_s(log_cost: float) -> float:
+def _service_s(
+    log_cost: float, best_s: float = BEST_SERVICE_S, limit: LimitSpec = Fleet.limit
+) -> float:
     """The mean service time of which the maximum is lower by that than the best's."""
-    wanted = true_log_maximum(four_payloads, BEST_SERVICE_S, Fleet.limit) - log_cost
-    low, high = BEST_SERVICE_S / 2, BEST_SERVICE_S * 20
+    wanted = true_log_maximum(four_payloads, best_s, limit) - log_cost
+    low, high = best_s / 2, best_s * 20
     for _ in range(50):
         middle = math.sqrt(low * high)
-        above = true_log_maximum(four_payloads, middle, Fleet.limit) > wanted
+        above = true_log_maximum(four_payloads, middle, limit) > wanted
         low, high = (middle, high) if above else (low, middle)
     return low
 
@@ -161,10 +171,27 @@ def p_best(number: int) -> Row:
     costs = rng.normal(0.0, spread, 6)
     service = {f"c{i}": _service_s(float(cost)) for i, cost in enumerate(costs)}
     fleet = Fleet(four_payloads, service, STARTS_SD[number // 3 % 3])
-    race = VirtualRace(fleet, number, BUDGET_S, most=40)
+    return _told(VirtualRace(fleet, number, BUDGET_S, most=40))
+
+
+def slow(number: int) -> Row:
+    """A race of 4 or 6 that sees few requests, and is cut short after 14 trials or after 40."""
+    best_s, limit, starts_sd = SLOW[number // 72 % 2]
+    rng = np.random.default_rng([number, 6])
+    costs = rng.normal(0.0, (0.03, 0.1, 0.3)[number % 3], (6, 4)[number % 2])
+    service = {f"c{i}": _service_s(float(c), best_s, limit) for i, c in enumerate(costs)}
+    own_draws, most = bool(number // 9 % 2), (14, 40)[number // 18 % 2]
+    fleet = Fleet(
+        four_payloads, service, starts_sd[number // 3 % 3], limit=limit, own_draws=own_draws
+    )
+    return _told(VirtualRace(fleet, number, (60.0, 30.0)[number // 36 % 2], most))
+
+
+def _told(race: VirtualRace) -> Row:
+    """What the race says of each candidate, and whether it is the best of all."""
     race.run()
     standing = _standing_if_any(race)
-    best = min(service, key=fleet.true_log_cost)
+    best = min(race.fleet.feasible, key=race.fleet.true_log_cost)
     # A race that told no maximum of any claims nothing.
     told = {} if standing is None else standing.p_best
     return {"p": [[p, name == best] for name, p in told.items()]}
@@ -273,6 +300,7 @@ EXPERIMENTS: Mapping[str, tuple[Callable[[int], Row], int]] = {
     "fleets": (fleets, 400),
     "strategies": (strategies, 50),
     "p_best": (p_best, 2000),
+    "slow": (slow, 2000),
     "equal": (equal, 1000),
     "paired": (paired, 100),
 }

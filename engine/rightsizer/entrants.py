@@ -47,6 +47,12 @@ class Entrant:
         """Whether its latency follows a queue: else its finals are searches of their own."""
         return _is_queue(self.scout, self.limit)
 
+    def requests_of(self, final: TrialRecord) -> int:
+        """How many requests a final's observation stands on."""
+        assert self.scout.figures is not None
+        basis = self.scout.figures.basis
+        return max(1, sum(step.n for step in final.steps if step.mode == basis))
+
 
 def entrants_of(trials: Sequence[TrialRecord], limit: LimitSpec) -> list[Entrant]:
     """Those whose scout found a maximum, in the order of their scouts."""

@@ -22,8 +22,13 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-SPREADS = np.exp(np.linspace(math.log(0.001), math.log(0.2), 13))
-"""Candidates for the sd of one final's own error: between starts and within."""
+LEAST_SPREAD, MOST_SPREAD = 0.001, 0.5
+"""Of one final's own error, between starts and within: the sds that are thought possible. None is
+below one over its requests: a percentile of so many moves by steps of so much."""
+SPREADS = 13
+OWN_ERROR = 0.8
+"""Over the square root of the requests: the own error to be expected of few, in log maxima, where a
+request's cost is drawn by the server (`benchmarks/race_truth.py slow`)."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class Assumptions:
     """What is held for likely before any trial."""
 
     spread: float
-    """That sd: the scale of a scaled inverse chi-squared prior,"""
+    """That sd, where requests are many: the scale of a scaled inverse chi-squared prior,"""
     weight: float
     """and how many observations it counts for. 0: Jeffreys' prior, even on the logarithm."""
     shared_ratio: float
@@ -79,6 +84,7 @@ def beliefs(
     blocks: Sequence[Mapping[int, float]],
     log_prices: Floats,
     assumed: Assumptions = CAUTIOUS,
+    requests: float = math.inf,
 ) -> Beliefs:
     """The posterior after scouts and blocks of finals; the same inputs give the same draws.
 
@@ -88,16 +94,19 @@ def beliefs(
         blocks: log maximum by candidate, for each block.
         log_prices: shape (candidates,); zeros rank by throughput.
         assumed: before any of them.
+        requests: that a final saw, as a rule.
     """
+    spreads = np.geomspace(min(max(LEAST_SPREAD, 1 / requests), 0.1), MOST_SPREAD, SPREADS)
+    expected = max(assumed.spread, OWN_ERROR / math.sqrt(requests))
     priors = _priors(candidates)
     priced = priors @ log_prices
     log_weights: list[Floats] = []
     means: list[Floats] = []
     factors: list[Floats] = []
-    for spread in SPREADS:
+    for spread in spreads:
         groups = _groups(scouts, blocks, float(spread), assumed.shared_ratio)
         precision, pull, evidence = _likelihood(candidates, groups)
-        evidence -= assumed.weight * (math.log(spread) + 0.5 * (assumed.spread / spread) ** 2)
+        evidence -= assumed.weight * (math.log(spread) + 0.5 * (expected / spread) ** 2)
         # For all widths at once: shapes (widths, candidates) and (widths, candidates, candidates).
         whole = pull + priced
         factor = np.linalg.cholesky(precision + priors)
@@ -119,7 +128,7 @@ def beliefs(
             random.multinomial(DRAWS, weights.ravel()), means, factors, strict=True
         )
     ]
-    return Beliefs(np.concatenate(drawn), float(weights.sum(axis=1) @ SPREADS))
+    return Beliefs(np.concatenate(drawn), float(weights.sum(axis=1) @ spreads))
 
 
 @dataclass(frozen=True)

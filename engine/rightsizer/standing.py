@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import fmean
+from statistics import fmean, median
 
 import numpy as np
 
@@ -192,7 +192,9 @@ def _believed(entrants: Sequence[Entrant], log_prices: Floats, assumed: Assumpti
     for number, entrant in enumerate(entrants):
         for block, value in entrant.log_maxima.items():
             blocks.setdefault(block, {})[number] = value
-    return beliefs(len(entrants), scouts, list(blocks.values()), log_prices, assumed)
+    seen = [entrant.requests_of(final) for entrant in entrants for final in entrant.finals]
+    requests = median(seen) if seen else math.inf
+    return beliefs(len(entrants), scouts, list(blocks.values()), log_prices, assumed, requests)
 
 
 def _scouted(number: int, scout: TrialRecord) -> Scout:
