@@ -28,7 +28,7 @@ BUSY = 0.7
 P = 0.95
 TRUTH_REQUESTS = 3_000_000
 SLOPE_STEP = 1.05
-SETTINGS = ((0.005, 60.0), (0.07, 300.0))
+SETTINGS = ((0.005, 60.0), (0.07, 300.0), (0.1, 60.0))
 """(mean service, budget), s."""
 
 

@@ -62,3 +62,23 @@ def test_scouts_of_few_requests_are_not_held_for_more_alike_than_a_block_of_fina
     assert lead(*pair(0.05)) > 0.8
     # Intervals of 0.55 to 1.8 times: a fifth more says little, whatever arrivals were shared.
     assert lead(*pair(0.3)) < 0.7
+
+
+def test_finals_of_few_requests_are_believed_less():
+    scouts = [Scout(0, 1.0, 0.3, is_alone=True), Scout(1, 1.0, 0.3, is_alone=True)]
+    block = [{0: 1.0, 1: 1.1}]
+
+    def second(requests: float, assumed: Assumptions) -> float:
+        drawn = beliefs(2, scouts, block, FREE, assumed, requests).log_maxima
+        return float((drawn[:, 1] > drawn[:, 0]).mean())
+
+    for assumed in (CAUTIOUS, EVEN):
+        assert second(30, assumed) < second(3000, assumed) - 0.03
+    # What is already more than few requests bring stays as it was.
+    assert second(3000, CAUTIOUS) == second(30_000, CAUTIOUS)
+
+
+def test_one_request_is_an_observation_too():
+    scouts = [Scout(0, 1.0, 0.3), Scout(1, 1.0, 0.3)]
+    drawn = beliefs(2, scouts, [{0: 1.0, 1: 1.1}], FREE, EVEN, requests=1).log_maxima
+    assert np.isfinite(drawn).all()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
+from rightsizer.analysis import doubts
 from rightsizer.fleets import Price
 from rightsizer.recommendation import recommend
 from rightsizer.spec import LimitSpec, TargetSpec
 from rightsizer.standing import Standing, standing_of
 from rightsizer.trials import TrialRecord
 
-from .report.jobs import measured
+from .report.jobs import measured, step
 
 TARGET = TargetSpec(invocations_per_min=6000.0)
 USD = {"local.1cpu": 1.0, "large": 2.1}
@@ -73,3 +75,46 @@ def test_where_a_lower_bound_is_cheaper_nobody_is_told_how_probably_they_are_the
     bound = measured(3, {"N": "3"}, 2000.0, max_kind="at_least")
     rows = recommend([*trials, bound], prices.__getitem__, None, raced)[0]
     assert [row.p_best for row in rows] == [None, None, None]
+
+
+def too_short(number: int, per_min: float) -> TrialRecord:
+    """Its closed steps promise that much; its open ones told no maximum."""
+    unloaded_ms = 60_000 / per_min
+    probe = replace(step(1, per_min / 60, unloaded_ms), unloaded_ms=(unloaded_ms,) * 40)
+    made = measured(
+        number,
+        {"N": str(number)},
+        per_min,
+        max_invocations_per_min=None,
+        max_kind=None,
+        doubts=(doubts.budget_too_short(240.0),),
+    )
+    return replace(made, steps=(probe,))
+
+
+LIMIT = LimitSpec(percentile="P95", latency_ms=1e6)
+
+
+def test_who_told_no_maximum_may_be_the_best_and_the_first_row_says_so():
+    trials = [scouted(1, 600.0, 0.05), scouted(2, 300.0, 0.05), too_short(3, 600.0)]
+    found = standing_of(trials, USD.__getitem__, LIMIT, None)
+    assert 0.3 < found.p_unknown < 0.6
+    assert sum(found.p_best.values()) == pytest.approx(1 - found.p_unknown)
+
+    prices = {"local.1cpu": Price(1.0, "yours")}
+    rows, rejected = recommend(trials, prices.__getitem__, None, found)
+    assert [row.candidate_id for row in rows] == ["c1", "c2"]
+    assert [row.reason for row in rejected] == ["budget-too-short"]
+    [doubt] = [doubt for doubt in rows[0].doubts if doubt.code == "race-without"]
+    assert doubt.message.startswith("local.1cpu N=3 told no maximum: better than this with")
+    assert doubt.next_step == "allow about 4 min 00 s of open traffic (budget_s)"
+    assert "race-without" not in {doubt.code for doubt in rows[1].doubts}
+
+
+def test_who_told_no_maximum_and_is_far_behind_raises_no_doubt():
+    trials = [scouted(1, 600.0, 0.05), scouted(2, 300.0, 0.05), too_short(3, 100.0)]
+    found = standing_of(trials, USD.__getitem__, LIMIT, None)
+    assert found.p_unknown < 0.05
+    prices = {"local.1cpu": Price(1.0, "yours")}
+    rows, _ = recommend(trials, prices.__getitem__, None, found)
+    assert "race-without" not in {doubt.code for doubt in rows[0].doubts}

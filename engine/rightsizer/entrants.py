@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rightsizer.analysis.maximum import is_set_by_errors, probed
+from rightsizer.analysis.maximum import is_set_by_errors, learn, probed
 from rightsizer.analysis.paired import log_maximum
 from rightsizer.analysis.percentiles import PERCENTILES
 from rightsizer.analysis.queue_model import LatencyCurve, latency_curve
@@ -15,6 +15,7 @@ from rightsizer.spec import LimitSpec
 from rightsizer.trials import TrialRecord
 from rightsizer.units import per_s
 
+TOO_SHORT = "budget-too-short"
 NO_QUEUE = frozenset({"model-disagrees"})
 
 
@@ -83,6 +84,32 @@ def entrants_of(trials: Sequence[TrialRecord], limit: LimitSpec) -> list[Entrant
         useful = tuple(trial for trial in finals if trial.block in logs)
         failed = tuple(trial for trial in finals if trial.block not in logs)
         found.append(Entrant(scout.candidate.id, scout, useful, failed, logs, limit))
+    return found
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A candidate whose search was too short to tell its maximum."""
+
+    scout: TrialRecord
+    log_guess: float
+    """The log maximum per second that its closed steps make likely."""
+    next_step: str
+    """What would tell it."""
+
+
+def unknowns_of(trials: Sequence[TrialRecord], limit: LimitSpec) -> list[Unknown]:
+    """Those that sent traffic and learned too little, in the order of their scouts."""
+    found = []
+    for scout in {trial.candidate.id: trial for trial in trials if trial.stage == "scout"}.values():
+        figures = scout.figures
+        if not _is_sound(scout) or figures is None or figures.max_invocations_per_min:
+            continue
+        short = next((doubt for doubt in figures.doubts if doubt.code == TOO_SHORT), None)
+        known = learn(scout.steps, limit) if short else None
+        if short is not None and known is not None:
+            guess = math.log(known.prediction.rate_per_s)
+            found.append(Unknown(scout, guess, short.next_step))
     return found
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from rightsizer.analysis.trial import basis_of
 from rightsizer.candidates import hash_of
-from rightsizer.entrants import Entrant
+from rightsizer.entrants import TOO_SHORT, Entrant
 from rightsizer.errors import Reason, TrialState
 from rightsizer.plan import FINAL_SHARE, START_S, USUAL_STARTS, Plan, PlannedTrial
 from rightsizer.schedule import Step, closed_step
@@ -39,7 +39,6 @@ ENOUGH = 0.98
 FEWEST_ALIKE = 2
 """So many that failed alike, and none that ran, make a value infeasible."""
 INFEASIBLE = frozenset({Reason.EXITED_AT_START, Reason.NEVER_READY, Reason.OUT_OF_MEMORY})
-TOO_SHORT = "budget-too-short"
 MOST_ATTEMPTS = 2
 
 

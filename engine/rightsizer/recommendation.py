@@ -28,7 +28,7 @@ from rightsizer.fleets import (
     fleet_of,
 )
 from rightsizer.spec import TargetSpec
-from rightsizer.standing import FEWEST_STARTS, Standing
+from rightsizer.standing import CONFIDENCE, FEWEST_STARTS, Standing
 from rightsizer.trials import TrialRecord
 
 BOUNDED = ("generator-limited", "at-least")
@@ -179,7 +179,19 @@ def _raced(
         )
 
     best = next(row for row in found if row.candidate_id == standing.best)
-    return [best, *(row for row in found if row is not best)]
+    behind = [row for row in found if row is not best]
+    return [best if is_alone else _with_unknown(best, standing), *behind]
+
+
+def _with_unknown(best: Recommendation, standing: Standing) -> Recommendation:
+    """The best row; it says so where those that the race is without may well be better."""
+    if not standing.unknown or standing.p_unknown < 1 - CONFIDENCE:
+        return best
+    first, *others = standing.unknown
+    doubt = doubts.race_without(
+        first.scout.candidate.label, len(others), standing.p_unknown, first.next_step
+    )
+    return replace(best, doubts=(doubt, *best.doubts))
 
 
 def _with_likely_count(row: Recommendation, standing: Standing) -> tuple[Doubt, ...]:

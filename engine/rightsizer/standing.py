@@ -19,7 +19,7 @@ import numpy as np
 from rightsizer.analysis.figures import TrialFigures
 from rightsizer.analysis.intervals import Z95, log_sd
 from rightsizer.analysis.repeats import Start, figures_of_starts
-from rightsizer.entrants import Entrant, entrants_of
+from rightsizer.entrants import Entrant, Unknown, entrants_of, unknowns_of
 from rightsizer.posterior import CAUTIOUS, EVEN, Assumptions, Beliefs, Floats, Scout, beliefs
 from rightsizer.spec import LimitSpec, TargetSpec
 from rightsizer.trials import TrialRecord
@@ -32,7 +32,7 @@ FEWEST_STARTS = 3
 FAR = 1e6
 """Above all differences of log costs."""
 UNKNOWN_SD = 0.3
-"""Of the log maximum of a scout without an interval, or not to be relied on."""
+"""Of the log maximum of a scout without an interval, or not to be relied on, or that told none."""
 LEAST_SD = 0.01
 TIE_BREAK = 1e-6
 """Of two fleets that cost the same, the one with cheaper inferences is the better."""
@@ -45,6 +45,9 @@ class Standing:
     limit: LimitSpec
     entrants: Mapping[str, Entrant]
     log_prices: Floats
+    """Of the entrants, then of the unknown."""
+    unknown: tuple[Unknown, ...]
+    """Those that the race is without, as their searches told no maximum."""
     target: TargetSpec | None
     p_lead: Mapping[str, float]
     """Each one's probability to have the lowest cost, as cautiously as all decisions are taken."""
@@ -62,15 +65,20 @@ class Standing:
     @cached_property
     def p_best(self) -> Mapping[str, float]:
         """Each one's probability to have the lowest cost, to be told: as often as it says so, it
-        is the best (`benchmarks/race_truth.py p_best`)."""
-        return _shares_of_lowest(
-            list(self.entrants), log_costs(self._told, self.log_prices, self.target)
-        )
+        is the best (`benchmarks/race_truth.py p_best`). What is missing to 1 is `p_unknown`."""
+        costs = log_costs(self._told, self.log_prices, self.target)
+        return _shares_of_lowest(list(self.entrants), costs)
+
+    @property
+    def p_unknown(self) -> float:
+        """The probability that one of the unknown has the lowest cost."""
+        return max(0.0, 1 - sum(self.p_best.values()))
 
     @cached_property
     def _told(self) -> Floats:
-        """Log maxima as they are told: shape (draws, entrants)."""
-        return _believed(list(self.entrants.values()), self.log_prices, EVEN).log_maxima
+        """Log maxima as they are told: shape (draws, entrants and unknown)."""
+        entrants = list(self.entrants.values())
+        return _believed(entrants, self.unknown, self.log_prices, EVEN).log_maxima
 
     def likely_count(self, candidate_id: str) -> tuple[int, float] | None:
         """The likeliest number of instances for the target, with its probability, by all trials of
@@ -127,7 +135,10 @@ def standing_of(
         return None
     ids = list(entrants)
     prices = np.log([prices_usd[key] or 1.0 for key in ids])
-    believed = _believed(list(entrants.values()), prices, CAUTIOUS)
+    unknown = [(one, _lowest_price(one.scout, per_hour_usd)) for one in unknowns_of(trials, limit)]
+    if any(prices_usd[key] is not None for key in ids):
+        unknown = [(one, price) for one, price in unknown if price is not None]
+    believed = _believed(list(entrants.values()), (), prices, CAUTIOUS)
     costs = log_costs(believed.log_maxima, prices, target)
     lowest = costs.min(axis=1)
     within = lowest[:, None] + math.log1p(INDIFFERENCE_RATIO)
@@ -139,7 +150,8 @@ def standing_of(
     return Standing(
         limit=limit,
         entrants=entrants,
-        log_prices=prices,
+        log_prices=np.append(prices, np.log([price or 1.0 for _, price in unknown])),
+        unknown=tuple(one for one, _ in unknown),
         target=target,
         p_lead=_shares_of_lowest(ids, costs),
         p_good=dict(zip(ids, p_good.tolist(), strict=True)),
@@ -153,9 +165,9 @@ def standing_of(
 
 
 def _shares_of_lowest(ids: Sequence[str], costs: Floats) -> dict[str, float]:
-    """In how many of the draws each has the lowest cost."""
+    """In how many of the draws each has the lowest cost; `costs` may hold more after these."""
     shares = np.bincount(costs.argmin(axis=1), minlength=len(ids)) / len(costs)
-    return dict(zip(ids, shares.tolist(), strict=True))
+    return dict(zip(ids, shares.tolist(), strict=False))
 
 
 def log_costs(log_maxima: Floats, log_prices: Floats, target: TargetSpec | None) -> Floats:
@@ -186,15 +198,24 @@ def _lowest_price(scout: TrialRecord, per_hour_usd: Callable[[str], float | None
     return min((price for price in prices if price), default=None)
 
 
-def _believed(entrants: Sequence[Entrant], log_prices: Floats, assumed: Assumptions) -> Beliefs:
+def _believed(
+    entrants: Sequence[Entrant],
+    unknown: Sequence[Unknown],
+    log_prices: Floats,
+    assumed: Assumptions,
+) -> Beliefs:
     scouts = [_scouted(number, entrant.scout) for number, entrant in enumerate(entrants)]
+    scouts += [
+        Scout(number, one.log_guess, UNKNOWN_SD, is_alone=True)
+        for number, one in enumerate(unknown, start=len(entrants))
+    ]
     blocks: dict[int, dict[int, float]] = {}
     for number, entrant in enumerate(entrants):
         for block, value in entrant.log_maxima.items():
             blocks.setdefault(block, {})[number] = value
     seen = [entrant.requests_of(final) for entrant in entrants for final in entrant.finals]
     requests = median(seen) if seen else math.inf
-    return beliefs(len(entrants), scouts, list(blocks.values()), log_prices, assumed, requests)
+    return beliefs(len(scouts), scouts, list(blocks.values()), log_prices, assumed, requests)
 
 
 def _scouted(number: int, scout: TrialRecord) -> Scout:

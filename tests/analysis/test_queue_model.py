@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from rightsizer.analysis.queue_model import Work, plain_prediction, predict
+from rightsizer.analysis.queue_model import Work, plain_prediction, predict, run_effect
 
 EXPONENTIAL_MS = tuple((-5.0 * np.log(1 - (np.arange(400) + 0.5) / 400)).tolist())
 
@@ -50,3 +50,22 @@ def test_one_server_serves_one_after_the_other():
 def test_two_servers_take_the_next_that_is_free():
     arrivals, service = np.array([0.0, 1.0, 1.5]), np.array([3.0, 3.0, 1.0])
     assert Work(service, 2).sojourns_s(arrivals).tolist() == [3.0, 3.0, 2.5]
+
+
+def test_requests_of_a_short_run_are_alike_as_long_as_the_queue_remembers():
+    # M/M/1 at 62 %: some 16 requests weigh as one in the long run (design effect of its P95).
+    limit_ms = 1e3 * math.log(20) / 76
+    few, more = (run_effect(EXPONENTIAL_MS, 200.0, limit_ms, 124.0, n) for n in (50, 600))
+    assert 6 < few < more < 25
+
+
+def test_requests_that_do_not_queue_weigh_as_they_are():
+    assert run_effect(EXPONENTIAL_MS, 200.0, 12.0, 2.0, 100) == pytest.approx(1.0, abs=0.25)
+
+
+def test_a_long_run_shows_by_itself_how_alike_its_requests_are():
+    assert run_effect(EXPONENTIAL_MS, 200.0, 50.0, 124.0, 5000) == 1.0
+
+
+def test_where_nothing_is_over_the_limit_there_is_nothing_to_weigh():
+    assert run_effect(EXPONENTIAL_MS, 200.0, 1e6, 124.0, 50) == 1.0

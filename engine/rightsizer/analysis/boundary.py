@@ -4,7 +4,8 @@ Every step says how large a share of its requests was over the limit, at its rat
 1 - p at the maximum. Near it the log odds are close to linear in ln(rate) for every queue we know
 of, so a line is fitted by its posterior on a grid: where it crosses, and how steep it is. Requests
 of a queue are alike, so each step counts as its number of requests over its design effect (a
-quasi-likelihood: Wedderburn, Biometrika 61, 1974). The steepness has a prior at the queue model's,
+quasi-likelihood: Wedderburn, Biometrika 61, 1974), which is at least that of the queue model: a
+short step of a slow server cannot show it. The steepness has a prior at the queue model's,
 wide enough for servers that are no such queue.
 
 `benchmarks/search_truth.py` shows error and coverage on nine simulated servers.

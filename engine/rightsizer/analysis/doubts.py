@@ -231,6 +231,14 @@ def undercut(
     return Doubt("undercut", "weakens", message, f"learn its maximum: {next_step}", figures)
 
 
+def race_without(name: str, others: int, p: float, next_step: str) -> Doubt:
+    """Of the first row: candidates that told no maximum may be better, one of them with
+    probability `p`. `name` is the first of them, `others` how many more there are."""
+    who = f"{name} and {counted(others, 'other')}" if others else name
+    message = f"{who} told no maximum: better than this with probability {chance(p)}"
+    return Doubt("race-without", "weakens", message, next_step, {"p": p, "others": float(others)})
+
+
 def dropped(p_good: float, starts: int) -> Doubt:
     """A candidate that the race had no further use for."""
     many = "one start" if starts == 1 else f"{starts} starts"

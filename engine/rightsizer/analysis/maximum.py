@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rightsizer.analysis import doubts
 from rightsizer.analysis.boundary import Boundary, Point, fit_boundary
 from rightsizer.analysis.excess import Excess, settled
 from rightsizer.analysis.figures import Doubt, Maximum, StepFigures
 from rightsizer.analysis.percentiles import PERCENTILES
-from rightsizer.analysis.queue_model import Prediction, plain_prediction, predict
+from rightsizer.analysis.queue_model import Prediction, plain_prediction, predict, run_effect
 from rightsizer.analysis.validity import is_beyond_generator, is_void
 from rightsizer.spec import LimitSpec
 
@@ -69,12 +69,24 @@ def learn(steps: Sequence[StepFigures], limit: LimitSpec) -> Knowledge | None:
     predicted = predict(probe.unloaded_ms, capacity, limit.latency_ms, p)
     if predicted is None:
         predicted = plain_prediction(UNPREDICTED_BUSY_RATIO * capacity)
-    points = [point for step in steps if (point := point_of(step, limit)) is not None]
+    points = [
+        replace(point, design_effect=max(point.design_effect, _model_effect(point, probe, limit)))
+        for step in steps
+        if (point := point_of(step, limit)) is not None
+    ]
     boundary = fit_boundary(points, p, capacity, predicted) if points else None
     flat = closed[-1].verdict != "invalid" and is_flat(
         {s.users or 0: s.achieved_per_s for s in closed}
     )
     return Knowledge(capacity, flat, predicted, boundary)
+
+
+def _model_effect(point: Point, probe: Probe, limit: LimitSpec) -> float:
+    """How alike a step's requests are at the least: short steps of slow servers do not show it."""
+    assert limit.latency_ms is not None
+    return run_effect(
+        probe.unloaded_ms, probe.capacity_per_s, limit.latency_ms, point.rate_per_s, point.n
+    )
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ LEAST_SHARE = 1e-4
 CURVE_FACTORS = (0.3, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35)
 MOST_BUSY_RATIO = 0.97
 LEAST_RISE = 1.001
+FEWEST_RUNS = 30
 FARTHEST_RATIO = 2.0
 """What is read off the curve farther from the maximum than this is no reading."""
 
@@ -52,7 +53,7 @@ def predict(
     (Little's law), service times drawn from the unloaded latencies (ms, any order, at least one).
     None where even 5% of the capacity is over the limit.
     """
-    queue = _Queue(unloaded_ms, capacity_per_s)
+    queue = _queue(unloaded_ms, capacity_per_s)
     rate = _rate_per_s(queue, limit_ms, p)
     return (
         None if rate is None else Prediction(rate, _steepness(queue, rate, limit_ms), queue.servers)
@@ -87,7 +88,7 @@ def latency_curve(
 ) -> LatencyCurve | None:
     """How percentile `p` (0..1) of the queue that `predict` makes rises with the rate; arguments
     and None as there, and None where it does not rise."""
-    queue = _Queue(unloaded_ms, capacity_per_s)
+    queue = _queue(unloaded_ms, capacity_per_s)
     maximum_per_s = _rate_per_s(queue, limit_ms, p)
     if maximum_per_s is None:
         return None
@@ -103,6 +104,37 @@ def latency_curve(
         rates.append(factor)
         latencies.append(latency)
     return LatencyCurve(tuple(rates), tuple(latencies)) if len(rates) > 1 else None
+
+
+@lru_cache(maxsize=1024)
+def run_effect(
+    unloaded_ms: tuple[float, ...],
+    capacity_per_s: float,
+    limit_ms: float,
+    rate_per_s: float,
+    n: int,
+) -> float:
+    """How many of `n` requests in a row weigh as one independent one in the share that is over the
+    limit, in the queue that `predict` makes: 1 or more.
+
+    A window as short as a queue's memory cannot show by itself how alike its requests are. Where
+    they are more than a part in `FEWEST_RUNS` of the model's customers it can: 1.
+    """
+    queue = _queue(unloaded_ms, capacity_per_s)
+    over = queue.latency_s(min(rate_per_s, MOST_BUSY_RATIO * capacity_per_s)) > limit_ms / 1e3
+    runs = len(over) // n
+    if runs < FEWEST_RUNS:
+        return 1.0
+    shares = over[: runs * n].reshape(runs, n).mean(axis=1)
+    mean = float(shares.mean())
+    if not 0 < mean < 1:
+        return 1.0
+    return max(1.0, n * float(shares.var(ddof=1)) / (mean * (1 - mean)))
+
+
+@lru_cache(maxsize=16)
+def _queue(unloaded_ms: tuple[float, ...], capacity_per_s: float) -> _Queue:
+    return _Queue(unloaded_ms, capacity_per_s)
 
 
 class _Queue:
