@@ -8,8 +8,8 @@ of memory), start-to-start sd of 0, 3 and 5 % in turn: how often the recommended
 of the best, and the traffic it took over that of measuring all 60 as precisely.
 strategies: the same fleets; what uniform allocation and random search choose with as much traffic.
 p_best: fleets of 6 within some 20 %: how often those given a probability are the best.
-slow: p_best where a search sees few requests: services of 100 ms and of 300 ms, drawn by the request
-or by the server, searches of 60 s and 30 s, starts that differ by up to 15 %.
+slow: p_best where a search sees few requests: services of 100 ms and of 300 ms, drawn by the
+request or by the server, searches of 60 s and 30 s, starts that differ by up to 15 %.
 equal: two equal candidates, sd 3 %: how often they are called different.
 paired: the variance of the log ratio of two finals, of shared schedules and of own ones.
 
