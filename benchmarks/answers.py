@@ -3,7 +3,8 @@
     python benchmarks/answers.py [--times 7] [--json]
 
 A job of 40 candidates is raced on the shipped fakes, hosts and traffic without processes; then it
-is asked about, each question `--times` times, medians. A command is the whole process. Its answer
+is asked about, each question `--times` times, medians. Another job's servers answer four at once:
+their queues take longest to make. A command is the whole process. Its answer
 is the same verb in a process that has answered before, with nothing kept of it: reading the store,
 judging, printing. What the command takes beyond that is mostly the interpreter's start and imports.
 The limits are the answers', 0.5 s for `what-if` and 3 s for the page, and 2 MB for the page's size;
@@ -26,7 +27,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from rightsizer.analysis.queue_model import latency_curve
+from rightsizer.analysis import queue_model
 from rightsizer.cli import run_verb
 from rightsizer.hosts.base import Endpoint
 from rightsizer.hosts.fake import FakeHost
@@ -37,6 +38,8 @@ from rightsizer.units import size
 
 MOST_S = {"report": 3.0, "what-if target": 0.5, "what-if limit": 0.5}
 """Of an answer."""
+AT_ONCE = (1, 4)
+"""Requests that a server works on."""
 MOST_PAGE_BYTES = 2_000_000
 JOB = """\
 name: forty
@@ -66,56 +69,63 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=7)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
-        job = raced(folder)
-        page = folder / "page.html"
-        store = ["--store", str(folder / "store")]
-        asked = {
-            "report": ["report", job.id, "-o", str(page), *store],
-            "what-if target": ["what-if", job.id, "--invocations-per-min", "9000", *store],
-            "what-if limit": ["what-if", job.id, "--limit-ms", "100", *store],
-        }
-        took = {name: times(arguments, options.times) for name, arguments in asked.items()}
-        page_bytes = page.stat().st_size
-    missed = page_bytes > MOST_PAGE_BYTES
-    missed |= any(took[name]["answer_s"] > most_s for name, most_s in MOST_S.items())
-    found = {
-        "candidates": len({trial.candidate.id for trial in job.trials}),
-        "trials": len(job.trials),
-        "page_bytes": page_bytes,
-        "took": took,
-        "times": options.times,
-    }
+    rows = []
+    for at_once in AT_ONCE:
+        with tempfile.TemporaryDirectory() as made:
+            rows.append(asked(Path(made), at_once, options.times))
+    missed = any(row["page_bytes"] > MOST_PAGE_BYTES for row in rows)
+    missed |= any(row["took"][name]["answer_s"] > MOST_S[name] for row in rows for name in MOST_S)
     if options.json:
-        print(json.dumps({**found, "missed": missed}))
-    else:
-        print(f"{found['candidates']} candidates, {found['trials']} trials")
-        for name, of in took.items():
+        print(json.dumps({"jobs": rows, "times": options.times, "missed": missed}))
+        return int(missed)
+    for row in rows:
+        print(f"{row['candidates']} candidates, {row['trials']} trials, {row['at_once']} at once")
+        for name, of in row["took"].items():
             print(
                 f"{name}: answer {of['answer_s']:.2f} s (at most {MOST_S[name]:g}), start and "
                 f"imports {of['start_s']:.2f} s, command {of['command_s']:.2f} s"
             )
-        print(f"page: {size(page_bytes)} (at most {size(MOST_PAGE_BYTES)})")
+        print(f"page: {size(row['page_bytes'])} (at most {size(MOST_PAGE_BYTES)})")
     return int(missed)
 
 
-def raced(folder: Path) -> Job:
+def asked(folder: Path, at_once: int, times_each: int) -> dict[str, Any]:
+    """How long the answers about one job take."""
+    job = raced(folder, at_once)
+    page = folder / "page.html"
+    store = ["--store", str(folder / "store")]
+    questions = {
+        "report": ["report", job.id, "-o", str(page), *store],
+        "what-if target": ["what-if", job.id, "--invocations-per-min", "9000", *store],
+        "what-if limit": ["what-if", job.id, "--limit-ms", "100", *store],
+    }
+    took = {name: times(arguments, times_each) for name, arguments in questions.items()}
+    return {
+        "at_once": at_once,
+        "candidates": len({trial.candidate.id for trial in job.trials}),
+        "trials": len(job.trials),
+        "page_bytes": page.stat().st_size,
+        "took": took,
+    }
+
+
+def raced(folder: Path, at_once: int = 1) -> Job:
     """A job whose every candidate was measured, and the best ones again and again."""
     (folder / "body.txt").write_text("hello")
     (folder / "prices.csv").write_text("instance_type,price_per_hour\nlocal.1cpu,0.6\n")
     (folder / "job.yaml").write_text(JOB)
-    return run(folder / "job.yaml", store=folder / "store", outside=fakes())
+    return run(folder / "job.yaml", store=folder / "store", outside=fakes(at_once))
 
 
-def fakes() -> Outside:
+def fakes(at_once: int) -> Outside:
     """Hosts and traffic without processes; a candidate's variables set its service time."""
     host = FakeHost("local", usage_s=READINGS)
 
     def served(endpoint: Endpoint) -> FakeServer:
         environment = host.environment_at(endpoint)
         return FakeServer(
-            service_ms=[10 * math.prod(1 + GAIN[name] * int(environment[name]) for name in GAIN)]
+            service_ms=[10 * math.prod(1 + GAIN[name] * int(environment[name]) for name in GAIN)],
+            servers=at_once,
         )
 
     return Outside(
@@ -131,7 +141,9 @@ def times(arguments: list[str], count: int) -> dict[str, float]:
         subprocess.run([program, *arguments], stdout=subprocess.DEVNULL, check=True)
 
     def answer() -> None:
-        latency_curve.cache_clear()  # else only the first answer would make the job's curves
+        for kept in vars(queue_model).values():  # else only the first answer would make the queues
+            if hasattr(kept, "cache_clear"):
+                kept.cache_clear()
         with redirect_stdout(StringIO()):
             run_verb(arguments)
 

@@ -193,8 +193,13 @@ def _told(race: VirtualRace) -> Row:
     standing = _standing_if_any(race)
     best = min(race.fleet.feasible, key=race.fleet.true_log_cost)
     # A race that told no maximum of any claims nothing.
-    told = {} if standing is None else standing.p_best
-    return {"p": [[p, name == best] for name, p in told.items()]}
+    if standing is None:
+        return {"p": [], "promise": []}
+    loss = race.fleet.true_log_cost(standing.best) - race.fleet.best_log_cost
+    return {
+        "p": [[p, name == best] for name, p in standing.p_best.items()],
+        "promise": [_is_good(loss)] if standing.keeps_promise else [],
+    }
 
 
 def equal(number: int) -> Row:
@@ -265,6 +270,8 @@ def summary(rows: list[Row]) -> Iterator[str]:
             if len(inside):
                 mean, seen = inside.mean(axis=0)
                 yield f"p_best {low} to {high:g}: {len(inside)} of mean {mean:.3f}, true {seen:.3f}"
+    if promises := [kept for row in rows for kept in row.get("promise", [])]:
+        yield f"within 2 % where so promised {_share(promises)}"
     if "different" in rows[0]:
         yield f"called different {_share([row['different'] for row in rows])}"
     if "exponential, of the request" in rows[0]:

@@ -78,7 +78,8 @@ def test_finals_of_few_requests_are_believed_less():
     assert second(3000, CAUTIOUS) == second(30_000, CAUTIOUS)
 
 
-def test_one_request_is_an_observation_too():
-    scouts = [Scout(0, 1.0, 0.3), Scout(1, 1.0, 0.3)]
-    drawn = beliefs(2, scouts, [{0: 1.0, 1: 1.1}], FREE, EVEN, requests=1).log_maxima
-    assert np.isfinite(drawn).all()
+def test_however_few_the_requests_starts_may_be_alike():
+    scouts = [Scout(0, 1.0, 0.3, is_alone=True), Scout(1, 1.0, 0.3, is_alone=True)]
+    alike = [{0: 1.0, 1: 1.05}] * 6
+    spreads = [beliefs(2, scouts, alike, FREE, EVEN, requests).spread for requests in (1, 10)]
+    assert spreads[0] == spreads[1] < 0.15

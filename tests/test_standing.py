@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from rightsizer.analysis import doubts
+from rightsizer.entrants import unknowns_of
 from rightsizer.fleets import Price
 from rightsizer.recommendation import recommend
 from rightsizer.spec import LimitSpec, TargetSpec
@@ -98,23 +99,73 @@ LIMIT = LimitSpec(percentile="P95", latency_ms=1e6)
 def test_who_told_no_maximum_may_be_the_best_and_the_first_row_says_so():
     trials = [scouted(1, 600.0, 0.05), scouted(2, 300.0, 0.05), too_short(3, 600.0)]
     found = standing_of(trials, USD.__getitem__, LIMIT, None)
-    assert 0.3 < found.p_unknown < 0.6
-    assert sum(found.p_best.values()) == pytest.approx(1 - found.p_unknown)
+    [p] = found.p_unknown
+    assert 0.3 < p < 0.6
+    assert sum(found.p_best.values()) == pytest.approx(1 - p)
 
     prices = {"local.1cpu": Price(1.0, "yours")}
     rows, rejected = recommend(trials, prices.__getitem__, None, found)
     assert [row.candidate_id for row in rows] == ["c1", "c2"]
     assert [row.reason for row in rejected] == ["budget-too-short"]
     [doubt] = [doubt for doubt in rows[0].doubts if doubt.code == "race-without"]
-    assert doubt.message.startswith("local.1cpu N=3 told no maximum: better than this with")
-    assert doubt.next_step == "allow about 4 min 00 s of open traffic (budget_s)"
+    who = "the race was without local.1cpu N=3, as no maximum is known: it is the best with"
+    assert doubt.message.startswith(who)
+    alone = "search it in a job of its own: allow about 4 min 00 s of open traffic (budget_s)"
+    assert doubt.next_step == alone
     assert "race-without" not in {doubt.code for doubt in rows[1].doubts}
 
 
 def test_who_told_no_maximum_and_is_far_behind_raises_no_doubt():
     trials = [scouted(1, 600.0, 0.05), scouted(2, 300.0, 0.05), too_short(3, 100.0)]
     found = standing_of(trials, USD.__getitem__, LIMIT, None)
-    assert found.p_unknown < 0.05
+    [p] = found.p_unknown
+    assert 0.0 <= p < 0.05
     prices = {"local.1cpu": Price(1.0, "yours")}
     rows, _ = recommend(trials, prices.__getitem__, None, found)
     assert "race-without" not in {doubt.code for doubt in rows[0].doubts}
+
+
+def test_of_several_without_a_maximum_the_likeliest_is_named():
+    trials = [scouted(1, 600.0, 0.05), too_short(2, 400.0), too_short(3, 700.0)]
+    found = standing_of(trials, USD.__getitem__, LIMIT, None)
+    less, more = found.p_unknown
+    assert less < more
+    rows, _ = recommend(trials, {"local.1cpu": Price(1.0, "yours")}.__getitem__, None, found)
+    [doubt] = [doubt for doubt in rows[0].doubts if doubt.code == "race-without"]
+    assert "without local.1cpu N=3 and 1 other, as no maximum is known: one of" in doubt.message
+    assert doubt.figures["p"] == pytest.approx(less + more)
+
+
+def test_the_only_one_with_a_maximum_is_not_the_best_for_that():
+    found = standing_of(
+        [scouted(1, 600.0, 0.05), too_short(2, 900.0)], USD.__getitem__, LIMIT, None
+    )
+    assert found.p_best["c1"] < 0.4
+
+
+def test_where_no_entrant_has_a_price_nobodys_counts():
+    trials = [scouted(1, 600.0, 0.05), scouted(2, 300.0, 0.05), too_short(3, 100.0)]
+    cheap = replace(trials[2], candidate=replace(trials[2].candidate, instance_type="priced"))
+    prices = {"local.1cpu": None, "priced": 0.02}
+    [p] = standing_of([*trials[:2], cheap], prices.__getitem__, LIMIT, None).p_unknown
+    assert p < 0.05
+
+
+def test_a_search_that_was_too_short_is_believed_as_far_as_its_open_steps_went():
+    short = too_short(2, 900.0)
+    over = replace(
+        step(1, 8.0, 900.0),
+        mode="open",
+        users=None,
+        rate_per_s=8.0,
+        n=200,
+        over_limit_ratio=0.9,
+        design_effect=2.0,
+    )
+    limit = LimitSpec(percentile="P95", latency_ms=400.0)
+    before, after = (
+        unknowns_of([replace(short, steps=steps)], limit)
+        for steps in (short.steps, (*short.steps, over))
+    )
+    assert after[0].log_maximum < before[0].log_maximum - 0.1
+    assert after[0].sd >= before[0].sd

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,15 @@ def test_a_trial_comes_back_as_it_was_saved(store):
     job = store.create_job("demo", "advanced", {"name": "demo"}, {})
     store.save_trial(job.id, record())
     assert store.trials(job.id) == [record()]
+
+
+def test_trials_are_read_without_what_their_servers_used_where_nobody_asks(store):
+    job = store.create_job("demo", "advanced", {"name": "demo"}, {})
+    saved = record()
+    assert saved.measurement.usage
+    store.save_trial(job.id, saved)
+    without = replace(saved, measurement=replace(saved.measurement, usage=()))
+    assert store.trials(job.id, with_usage=False) == [without]
 
 
 def test_a_trial_stored_before_its_generator_s_health_was_kept_still_loads(store):

@@ -6,16 +6,17 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rightsizer.analysis.maximum import is_set_by_errors, learn, probed
+from rightsizer.analysis.maximum import is_set_by_errors, learn, queue_of
 from rightsizer.analysis.paired import log_maximum
-from rightsizer.analysis.percentiles import PERCENTILES
-from rightsizer.analysis.queue_model import LatencyCurve, latency_curve
+from rightsizer.analysis.queue_model import LatencyCurve
 from rightsizer.errors import TrialState
 from rightsizer.spec import LimitSpec
 from rightsizer.trials import TrialRecord
 from rightsizer.units import per_s
 
 TOO_SHORT = "budget-too-short"
+UNKNOWN_SD = 0.3
+"""Of the log maximum of a scout that told none, or no interval, or is not to be relied on."""
 NO_QUEUE = frozenset({"model-disagrees"})
 
 
@@ -92,8 +93,10 @@ class Unknown:
     """A candidate whose search was too short to tell its maximum."""
 
     scout: TrialRecord
-    log_guess: float
-    """The log maximum per second that its closed steps make likely."""
+    log_maximum: float
+    """As far as its steps say: per second,"""
+    sd: float
+    """and its standard error."""
     next_step: str
     """What would tell it."""
 
@@ -106,10 +109,14 @@ def unknowns_of(trials: Sequence[TrialRecord], limit: LimitSpec) -> list[Unknown
         if not _is_sound(scout) or figures is None or figures.max_invocations_per_min:
             continue
         short = next((doubt for doubt in figures.doubts if doubt.code == TOO_SHORT), None)
-        known = learn(scout.steps, limit) if short else None
-        if short is not None and known is not None:
-            guess = math.log(known.prediction.rate_per_s)
-            found.append(Unknown(scout, guess, short.next_step))
+        known = learn(scout.steps, limit, figures.queue) if short else None
+        if short is None or known is None:
+            continue
+        # The fit begins with the closed steps' promise: where it is, it knows more.
+        fit = known.boundary
+        rate_per_s = fit.rate_per_s if fit else known.prediction.rate_per_s
+        sd = max(UNKNOWN_SD, fit.relative_sd if fit else 0.0)
+        found.append(Unknown(scout, math.log(rate_per_s), sd, short.next_step))
     return found
 
 
@@ -131,16 +138,13 @@ def _is_sound(trial: TrialRecord) -> bool:
 
 
 def curve_of(scout: TrialRecord, limit: LimitSpec) -> LatencyCurve | None:
-    """How its latency rises with the rate, by the scout's closed probe; None: not known."""
-    probe = probed(scout.steps)
-    if probe is None or limit.latency_ms is None:
-        return None
-    p = PERCENTILES[limit.percentile]
-    return latency_curve(probe.unloaded_ms, probe.capacity_per_s, limit.latency_ms, p)
+    """How its latency rises with the rate, by the scout's closed steps; None: not known."""
+    kept = scout.figures.queue if scout.figures else None
+    queue = kept or queue_of(scout.steps, limit)
+    return queue.curve if queue else None
 
 
 def _is_queue(scout: TrialRecord, limit: LimitSpec) -> bool:
-    """Asked of finalists alone: a curve of several servers takes a while to make."""
     figures = scout.figures
     if figures is None or figures.max_kind != "estimate":
         return False

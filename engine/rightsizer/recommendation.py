@@ -141,7 +141,8 @@ def recommend(
             rejected += [_rejection(trial, candidate) for candidate in trial.candidates]
     ranked.sort(key=lambda row: _order(row, target))
     if standing is not None:
-        ranked = _raced(ranked, standing, is_alone=len(standing.entrants) < 2 and not unreliable)
+        others = len(standing.entrants) > 1 or unreliable or standing.unknown
+        ranked = _raced(ranked, standing, is_alone=not others)
     ranked = [replace(row, rank=rank) for rank, row in enumerate(ranked, start=1)]
     return _with_undercut(ranked, target), rejected
 
@@ -184,13 +185,13 @@ def _raced(
 
 
 def _with_unknown(best: Recommendation, standing: Standing) -> Recommendation:
-    """The best row; it says so where those that the race is without may well be better."""
-    if not standing.unknown or standing.p_unknown < 1 - CONFIDENCE:
+    """The best row; it says so where those that the race was without may well be better."""
+    p_unknown = sum(standing.p_unknown)
+    if p_unknown < 1 - CONFIDENCE:
         return best
-    first, *others = standing.unknown
-    doubt = doubts.race_without(
-        first.scout.candidate.label, len(others), standing.p_unknown, first.next_step
-    )
+    _, first = max(zip(standing.p_unknown, standing.unknown, strict=True), key=lambda one: one[0])
+    name, others = first.scout.candidate.label, len(standing.unknown) - 1
+    doubt = doubts.race_without(name, others, p_unknown, first.next_step)
     return replace(best, doubts=(doubt, *best.doubts))
 
 
@@ -347,7 +348,8 @@ def _with_undercut(
         is_priced=is_priced,
         next_step=next((d.next_step for d in first.doubts if d.code in BOUNDED), MORE_TRAFFIC),
     )
-    best = replace(best, doubts=(doubt, *best.doubts))
+    kept = [known for known in best.doubts if known.code != "race-without"]
+    best = replace(best, doubts=(doubt, *kept))
     return [replace(row, p_best=None) for row in (best, *behind)]
 
 

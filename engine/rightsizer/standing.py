@@ -19,7 +19,7 @@ import numpy as np
 from rightsizer.analysis.figures import TrialFigures
 from rightsizer.analysis.intervals import Z95, log_sd
 from rightsizer.analysis.repeats import Start, figures_of_starts
-from rightsizer.entrants import Entrant, Unknown, entrants_of, unknowns_of
+from rightsizer.entrants import UNKNOWN_SD, Entrant, Unknown, entrants_of, unknowns_of
 from rightsizer.posterior import CAUTIOUS, EVEN, Assumptions, Beliefs, Floats, Scout, beliefs
 from rightsizer.spec import LimitSpec, TargetSpec
 from rightsizer.trials import TrialRecord
@@ -31,8 +31,6 @@ FEWEST_STARTS = 3
 """Of a finalist, before anything is said of it."""
 FAR = 1e6
 """Above all differences of log costs."""
-UNKNOWN_SD = 0.3
-"""Of the log maximum of a scout without an interval, or not to be relied on, or that told none."""
 LEAST_SD = 0.01
 TIE_BREAK = 1e-6
 """Of two fleets that cost the same, the one with cheaper inferences is the better."""
@@ -65,14 +63,18 @@ class Standing:
     @cached_property
     def p_best(self) -> Mapping[str, float]:
         """Each one's probability to have the lowest cost, to be told: as often as it says so, it
-        is the best (`benchmarks/race_truth.py p_best`). What is missing to 1 is `p_unknown`."""
-        costs = log_costs(self._told, self.log_prices, self.target)
-        return _shares_of_lowest(list(self.entrants), costs)
+        is the best (`benchmarks/race_truth.py p_best`). The rest is with `p_unknown`."""
+        return dict(zip(self.entrants, self._told_shares, strict=False))
 
-    @property
-    def p_unknown(self) -> float:
-        """The probability that one of the unknown has the lowest cost."""
-        return max(0.0, 1 - sum(self.p_best.values()))
+    @cached_property
+    def p_unknown(self) -> tuple[float, ...]:
+        """The probability of each of the unknown to have the lowest cost."""
+        return tuple(self._told_shares[len(self.entrants) :])
+
+    @cached_property
+    def _told_shares(self) -> list[float]:
+        """Of entrants and unknown."""
+        return _shares_of_lowest(log_costs(self._told, self.log_prices, self.target))
 
     @cached_property
     def _told(self) -> Floats:
@@ -113,7 +115,9 @@ class Standing:
             for final in entrant.finals
             if final.figures is not None
         ]
-        return figures_of_starts(starts, entrant.scout.steps, self.limit)
+        figures = entrant.scout.figures
+        queue = figures.queue if figures else None
+        return figures_of_starts(starts, entrant.scout.steps, self.limit, queue)
 
 
 def standing_of(
@@ -124,20 +128,11 @@ def standing_of(
 ) -> Standing | None:
     """How the candidates stand; None where there never were two to compare, nor finals of one."""
     every = entrants_of(trials, limit)
-    entrants = {x.candidate_id: x for x in every if not x.is_unreliable}
-    prices_usd = {
-        key: _lowest_price(entrant.scout, per_hour_usd) for key, entrant in entrants.items()
-    }
-    if any(price is not None for price in prices_usd.values()):
-        entrants = {key: x for key, x in entrants.items() if prices_usd[key] is not None}
-    compared = len(entrants) > 1 or any(x.is_unreliable for x in every)
+    entrants, unknown, log_prices = _contenders(every, unknowns_of(trials, limit), per_hour_usd)
+    compared = len(entrants) + len(unknown) > 1 or any(x.is_unreliable for x in every)
     if not entrants or not (compared or any(entrant.finals for entrant in entrants.values())):
         return None
-    ids = list(entrants)
-    prices = np.log([prices_usd[key] or 1.0 for key in ids])
-    unknown = [(one, _lowest_price(one.scout, per_hour_usd)) for one in unknowns_of(trials, limit)]
-    if any(prices_usd[key] is not None for key in ids):
-        unknown = [(one, price) for one, price in unknown if price is not None]
+    ids, prices = list(entrants), log_prices[: len(entrants)]
     believed = _believed(list(entrants.values()), (), prices, CAUTIOUS)
     costs = log_costs(believed.log_maxima, prices, target)
     lowest = costs.min(axis=1)
@@ -150,10 +145,10 @@ def standing_of(
     return Standing(
         limit=limit,
         entrants=entrants,
-        log_prices=np.append(prices, np.log([price or 1.0 for _, price in unknown])),
-        unknown=tuple(one for one, _ in unknown),
+        log_prices=log_prices,
+        unknown=tuple(unknown),
         target=target,
-        p_lead=_shares_of_lowest(ids, costs),
+        p_lead=dict(zip(ids, _shares_of_lowest(costs), strict=True)),
         p_good=dict(zip(ids, p_good.tolist(), strict=True)),
         mean_log_maximum=dict(zip(ids, believed.log_maxima.mean(axis=0).tolist(), strict=True)),
         best=ids[best],
@@ -164,10 +159,30 @@ def standing_of(
     )
 
 
-def _shares_of_lowest(ids: Sequence[str], costs: Floats) -> dict[str, float]:
-    """In how many of the draws each has the lowest cost; `costs` may hold more after these."""
-    shares = np.bincount(costs.argmin(axis=1), minlength=len(ids)) / len(costs)
-    return dict(zip(ids, shares.tolist(), strict=False))
+def _contenders(
+    every: Sequence[Entrant],
+    unknown: Sequence[Unknown],
+    per_hour_usd: Callable[[str], float | None],
+) -> tuple[dict[str, Entrant], list[Unknown], Floats]:
+    """Who may be the best, by candidate id, and the log prices of all of them. Where one entrant
+    has a price, those without are not compared; where none has, prices do not count."""
+    entrants = {x.candidate_id: x for x in every if not x.is_unreliable}
+    prices = {key: _lowest_price(x.scout, per_hour_usd) for key, x in entrants.items()}
+    others = [(x, _lowest_price(x.scout, per_hour_usd)) for x in unknown]
+    if all(price is None for price in prices.values()):
+        return entrants, list(unknown), np.zeros(len(entrants) + len(others))
+    entrants = {key: x for key, x in entrants.items() if prices[key] is not None}
+    others = [(x, price) for x, price in others if price is not None]
+    usd = [*(prices[key] for key in entrants), *(price for _, price in others)]
+    return entrants, [x for x, _ in others], np.log(np.array(usd, dtype=np.float64))
+
+
+def _shares_of_lowest(costs: Floats) -> list[float]:
+    """In how many of the draws each has the lowest cost; shape (draws, candidates)."""
+    shares: list[float] = (
+        np.bincount(costs.argmin(axis=1), minlength=costs.shape[1]) / len(costs)
+    ).tolist()
+    return shares
 
 
 def log_costs(log_maxima: Floats, log_prices: Floats, target: TargetSpec | None) -> Floats:
@@ -206,7 +221,7 @@ def _believed(
 ) -> Beliefs:
     scouts = [_scouted(number, entrant.scout) for number, entrant in enumerate(entrants)]
     scouts += [
-        Scout(number, one.log_guess, UNKNOWN_SD, is_alone=True)
+        Scout(number, one.log_maximum, one.sd, is_alone=True)
         for number, one in enumerate(unknown, start=len(entrants))
     ]
     blocks: dict[int, dict[int, float]] = {}

@@ -69,7 +69,7 @@ def what_if(
 
     Another target, headroom, spares or prices keep the measured maxima. Another limit or percentile
     (`P50`, `P90`, `P95`, `P99`; any case) reads them off the stored latencies, and refuses what
-    these do not cover.
+    these do not cover. Its trials are without the readings of what their servers used.
 
     Args:
         job: an id or unambiguous name.

@@ -60,11 +60,15 @@ def test_requests_of_a_short_run_are_alike_as_long_as_the_queue_remembers():
 
 
 def test_requests_that_do_not_queue_weigh_as_they_are():
-    assert run_effect(EXPONENTIAL_MS, 200.0, 12.0, 2.0, 100) == pytest.approx(1.0, abs=0.25)
+    alone, queueing = (run_effect(EXPONENTIAL_MS, 200.0, 12.0, rate, 100) for rate in (2.0, 124.0))
+    assert alone == pytest.approx(1.0, abs=0.25)
+    assert queueing > 3
 
 
-def test_a_long_run_shows_by_itself_how_alike_its_requests_are():
-    assert run_effect(EXPONENTIAL_MS, 200.0, 50.0, 124.0, 5000) == 1.0
+def test_a_little_longer_run_weighs_about_the_same_however_long_it_is():
+    limit_ms = 1e3 * math.log(20) / 76
+    long = [run_effect(EXPONENTIAL_MS, 200.0, limit_ms, 124.0, n) for n in (600, 700, 5000)]
+    assert long == pytest.approx([long[0]] * 3, rel=0.1)
 
 
 def test_where_nothing_is_over_the_limit_there_is_nothing_to_weigh():

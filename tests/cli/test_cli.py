@@ -169,6 +169,19 @@ def test_help_imports_nothing_heavy():
     assert done.stdout == "[]\n"
 
 
+def test_a_process_that_has_loaded_every_verb_can_run_another():
+    script = (
+        "import sys\n"
+        "from rightsizer.cli import Verbs, main\n"
+        "assert len(list(Verbs().values())) > 10\n"
+        "sys.argv = ['rightsizer', 'gc', '--help']\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Usage: rightsizer gc")
+
+
 def test_a_verb_loads_no_other():
     script = (
         "import sys\n"

@@ -232,11 +232,14 @@ def undercut(
 
 
 def race_without(name: str, others: int, p: float, next_step: str) -> Doubt:
-    """Of the first row: candidates that told no maximum may be better, one of them with
-    probability `p`. `name` is the first of them, `others` how many more there are."""
+    """Of the first row: candidates that told no maximum were not raced, and one of them is the best
+    with probability `p`. `name` is the likeliest, `others` how many more there are."""
     who = f"{name} and {counted(others, 'other')}" if others else name
-    message = f"{who} told no maximum: better than this with probability {chance(p)}"
-    return Doubt("race-without", "weakens", message, next_step, {"p": p, "others": float(others)})
+    best = "one of them is the best" if others else "it is the best"
+    message = f"the race was without {who}, as no maximum is known: {best} with probability "
+    figures = {"p": p, "others": float(others)}
+    todo = f"search it in a job of its own: {next_step}"
+    return Doubt("race-without", "weakens", message + chance(p), todo, figures)
 
 
 def dropped(p_good: float, starts: int) -> Doubt:

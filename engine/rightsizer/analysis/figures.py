@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from rightsizer.analysis.queue_model import QueueModel
+
 Interval = tuple[float | None, float | None]
 Basis = Literal["open", "closed"]
 MaxKind = Literal["estimate", "bracket", "at_least"]
@@ -140,3 +142,5 @@ class TrialFigures:
     """Why there is no maximum; empty when there is one."""
     doubts: tuple[Doubt, ...] = ()
     accelerator_utilization_percent: float | None = None
+    queue: QueueModel | None = None
+    """Of searched traffic, at the job's limit; None where no queue can be made."""

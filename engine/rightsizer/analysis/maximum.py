@@ -15,7 +15,14 @@ from rightsizer.analysis.boundary import Boundary, Point, fit_boundary
 from rightsizer.analysis.excess import Excess, settled
 from rightsizer.analysis.figures import Doubt, Maximum, StepFigures
 from rightsizer.analysis.percentiles import PERCENTILES
-from rightsizer.analysis.queue_model import Prediction, plain_prediction, predict, run_effect
+from rightsizer.analysis.queue_model import (
+    Prediction,
+    QueueModel,
+    plain_prediction,
+    predict,
+    queue_model,
+    run_effect,
+)
 from rightsizer.analysis.validity import is_beyond_generator, is_void
 from rightsizer.spec import LimitSpec
 
@@ -59,14 +66,29 @@ class Knowledge:
     """None before the first open step."""
 
 
-def learn(steps: Sequence[StepFigures], limit: LimitSpec) -> Knowledge | None:
-    """From all judged steps of a search; None where the closed probe answered nothing."""
+def queue_of(steps: Sequence[StepFigures], limit: LimitSpec) -> QueueModel | None:
+    """The queue that a search's closed steps make; None where they answered nothing, or where it
+    would be over the limit at once."""
+    probe = probed(steps)
+    if probe is None or limit.latency_ms is None:
+        return None
+    p = PERCENTILES[limit.percentile]
+    return queue_model(probe.unloaded_ms, probe.capacity_per_s, limit.latency_ms, p)
+
+
+def learn(
+    steps: Sequence[StepFigures], limit: LimitSpec, queue: QueueModel | None = None
+) -> Knowledge | None:
+    """From all judged steps of a search; None where the closed probe answered nothing. `queue` is
+    that of its closed steps, where it was made before."""
     probe = probed(steps)
     if probe is None or limit.latency_ms is None:
         return None
     closed, capacity = _answered(steps), probe.capacity_per_s
     p = PERCENTILES[limit.percentile]
-    predicted = predict(probe.unloaded_ms, capacity, limit.latency_ms, p)
+    predicted = queue.prediction if queue else None
+    if predicted is None:
+        predicted = predict(probe.unloaded_ms, capacity, limit.latency_ms, p)
     if predicted is None:
         predicted = plain_prediction(UNPREDICTED_BUSY_RATIO * capacity)
     points = [
@@ -82,7 +104,10 @@ def learn(steps: Sequence[StepFigures], limit: LimitSpec) -> Knowledge | None:
 
 
 def _model_effect(point: Point, probe: Probe, limit: LimitSpec) -> float:
-    """How alike a step's requests are at the least: short steps of slow servers do not show it."""
+    """How alike a step's requests are at the least: short steps of slow servers do not show it.
+
+    For the fit, whose interval has to hold it; whether steps tell enough for one, they say alone.
+    """
     assert limit.latency_ms is not None
     return run_effect(
         probe.unloaded_ms, probe.capacity_per_s, limit.latency_ms, point.rate_per_s, point.n
@@ -198,10 +223,11 @@ def cliff(steps: Sequence[StepFigures], limit: LimitSpec) -> tuple[float, float]
 
 
 def open_maximum(
-    steps: Sequence[StepFigures], limit: LimitSpec
+    steps: Sequence[StepFigures], limit: LimitSpec, queue: QueueModel | None = None
 ) -> tuple[Maximum | None, list[Doubt]]:
-    """The maximum that a search's steps show, if they do, and the doubts on it."""
-    known = learn(steps, limit)
+    """The maximum that a search's steps show, if they do, and the doubts on it; `queue` as of
+    `learn`."""
+    known = learn(steps, limit, queue)
     opened = [step for step in steps if point_of(step, limit) is not None]
     if known is None or known.boundary is None:
         return None, []

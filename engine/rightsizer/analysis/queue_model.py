@@ -28,6 +28,7 @@ CURVE_FACTORS = (0.3, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35)
 MOST_BUSY_RATIO = 0.97
 LEAST_RISE = 1.001
 FEWEST_RUNS = 30
+"""Of the model's customers, to tell how the shares of runs differ."""
 FARTHEST_RATIO = 2.0
 """What is read off the curve farther from the maximum than this is no reading."""
 
@@ -106,7 +107,25 @@ def latency_curve(
     return LatencyCurve(tuple(rates), tuple(latencies)) if len(rates) > 1 else None
 
 
-@lru_cache(maxsize=1024)
+@dataclass(frozen=True)
+class QueueModel:
+    """What the queue of a search's closed steps says, kept with the trial: making it takes long
+    where several are served at once."""
+
+    prediction: Prediction
+    curve: LatencyCurve | None
+
+
+def queue_model(
+    unloaded_ms: tuple[float, ...], capacity_per_s: float, limit_ms: float, p: float
+) -> QueueModel | None:
+    """Arguments and None as of `predict`."""
+    prediction = predict(unloaded_ms, capacity_per_s, limit_ms, p)
+    if prediction is None:
+        return None
+    return QueueModel(prediction, latency_curve(unloaded_ms, capacity_per_s, limit_ms, p))
+
+
 def run_effect(
     unloaded_ms: tuple[float, ...],
     capacity_per_s: float,
@@ -117,19 +136,29 @@ def run_effect(
     """How many of `n` requests in a row weigh as one independent one in the share that is over the
     limit, in the queue that `predict` makes: 1 or more.
 
-    A window as short as a queue's memory cannot show by itself how alike its requests are. Where
-    they are more than a part in `FEWEST_RUNS` of the model's customers it can: 1.
+    A window as short as a queue's memory cannot show by itself how alike its requests are. Of many
+    requests it is that of as many as the model can tell, somewhat less.
     """
-    queue = _queue(unloaded_ms, capacity_per_s)
-    over = queue.latency_s(min(rate_per_s, MOST_BUSY_RATIO * capacity_per_s)) > limit_ms / 1e3
+    # In whole percents: finals near one maximum are one case.
+    busy = round(min(rate_per_s / capacity_per_s, MOST_BUSY_RATIO), 2)
+    over = _over(unloaded_ms, capacity_per_s, limit_ms, max(busy, 0.01))
+    n = min(n, len(over) // FEWEST_RUNS)
     runs = len(over) // n
-    if runs < FEWEST_RUNS:
-        return 1.0
     shares = over[: runs * n].reshape(runs, n).mean(axis=1)
     mean = float(shares.mean())
     if not 0 < mean < 1:
         return 1.0
     return max(1.0, n * float(shares.var(ddof=1)) / (mean * (1 - mean)))
+
+
+@lru_cache(maxsize=256)
+def _over(
+    unloaded_ms: tuple[float, ...], capacity_per_s: float, limit_ms: float, busy: float
+) -> npt.NDArray[np.bool_]:
+    """Whether each of the model's customers is over the limit."""
+    queue = _queue(unloaded_ms, capacity_per_s)
+    over: npt.NDArray[np.bool_] = queue.latency_s(busy * capacity_per_s) > limit_ms / 1e3
+    return over
 
 
 @lru_cache(maxsize=16)
@@ -192,6 +221,7 @@ class Work:
         return np.array(found)
 
 
+@lru_cache(maxsize=256)
 def _rate_per_s(queue: _Queue, limit_ms: float, p: float) -> float | None:
     low, high = LEAST_BUSY * queue.capacity_per_s, queue.capacity_per_s
     if _over_ratio(queue, low, limit_ms) > 1 - p:

@@ -17,6 +17,7 @@ from rightsizer.analysis.figures import Doubt, Interval, StepFigures, TrialFigur
 from rightsizer.analysis.intervals import t_quantile
 from rightsizer.analysis.maximum import open_maximum
 from rightsizer.analysis.percentiles import PERCENTILES
+from rightsizer.analysis.queue_model import QueueModel
 from rightsizer.spec import LimitSpec
 from rightsizer.units import per_min
 
@@ -49,22 +50,27 @@ class Start:
 
 
 def figures_of_starts(
-    starts: Sequence[Start], scouted: Sequence[StepFigures], limit: LimitSpec
+    starts: Sequence[Start],
+    scouted: Sequence[StepFigures],
+    limit: LimitSpec,
+    queue: QueueModel | None,
 ) -> TrialFigures:
     """The figures of two or more finals together.
 
     The maximum is what a fit of all their steps shows, where it shows one, else the mean of the log
     maxima; its interval is the wider of the fit's and that of the starts. The closed steps of the
-    `scouted` tell capacity and unloaded latency, and are none of the measured ones.
+    `scouted` tell capacity and unloaded latency, of which the `queue` was made, and are none of the
+    measured ones.
     """
     last = starts[-1].figures
     logs = [start.log_maximum for start in starts]
-    rate, low, high = _fitted(starts, scouted, limit) or (math.exp(fmean(logs)),) * 3
+    rate, low, high = _fitted(starts, scouted, limit, queue) or (math.exp(fmean(logs)),) * 3
     half = t_quantile(len(logs) - 1) * stdev(logs) / math.sqrt(len(logs))
     loaded = [step for start in starts for step in start.steps if _is_loaded(step, start)]
     latencies = [step.latency_ms for step in loaded if step.latency_ms]
     return replace(
         last,
+        queue=queue,
         max_invocations_per_min=per_min(rate),
         max_invocations_per_min_ci=(
             per_min(min(low, rate * math.exp(-half))),
@@ -93,12 +99,15 @@ def figures_of_starts(
 
 
 def _fitted(
-    starts: Sequence[Start], scouted: Sequence[StepFigures], limit: LimitSpec
+    starts: Sequence[Start],
+    scouted: Sequence[StepFigures],
+    limit: LimitSpec,
+    queue: QueueModel | None,
 ) -> tuple[float, float, float] | None:
     """(rate, low, high) per second from all open steps together; None where they show none."""
     closed = [step for step in scouted if step.mode == "closed"]
     opened = [step for start in starts for step in start.steps if step.mode == "open"]
-    maximum, _ = open_maximum([*closed, *opened], limit) if opened else (None, [])
+    maximum, _ = open_maximum([*closed, *opened], limit, queue) if opened else (None, [])
     if maximum is None or maximum.kind != "estimate" or maximum.ci_per_s is None:
         return None
     low, high = maximum.ci_per_s

@@ -17,7 +17,7 @@ from rightsizer.analysis.figures import (
     StepFigures,
     TrialFigures,
 )
-from rightsizer.analysis.maximum import is_flat, levels_of, open_maximum
+from rightsizer.analysis.maximum import is_flat, levels_of, open_maximum, queue_of
 from rightsizer.machines import Placement
 from rightsizer.spec import LimitSpec, Traffic
 from rightsizer.traffic.records import Reach
@@ -66,8 +66,10 @@ def judge_trial(
     """
     unloaded = unloaded_latency_ms(steps, setting.probe_latency_ms)
     found = list(content_doubts)
+    queue = None
     if setting.traffic_type == "search" and basis == "open":
-        maximum, searched = open_maximum(steps, limit)
+        queue = queue_of(steps, limit)
+        maximum, searched = open_maximum(steps, limit, queue)
         found += searched
         found += unsteady_doubts(steps, maximum, limit)
     else:
@@ -95,6 +97,7 @@ def judge_trial(
         accelerator_utilization_percent=None
         if best is None
         else best.accelerator_utilization_percent,
+        queue=queue,
     )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import io
 import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
+from functools import cache
+from gc import set_threshold  # not by the name of a verb
 from importlib import import_module
 from typing import Any
 
@@ -52,16 +53,20 @@ class Verbs(Mapping[str, Any]):
     answer."""
 
     def __getitem__(self, name: str) -> Any:
-        module, _, function = VERBS[name].partition(":")
-        alone = typer.Typer(**LOOKS)
-        alone.command(name)(getattr(import_module(f"{__name__}.{module}"), function))
-        return typer.main.get_command(alone)
+        return _command(name, *VERBS[name].split(":"))
 
     def __iter__(self) -> Iterator[str]:
         return iter(VERBS)
 
     def __len__(self) -> int:
         return len(VERBS)
+
+
+@cache
+def _command(name: str, module: str, function: str) -> Any:
+    alone = typer.Typer(**LOOKS)
+    alone.command(name)(getattr(import_module(f"{__name__}.{module}"), function))
+    return typer.main.get_command(alone)
 
 
 class Program(TyperGroup):
@@ -89,7 +94,7 @@ def run_verb(arguments: list[str]) -> None:
 def main() -> None:
     """Run the command line; every error is one line on standard error, with its exit code."""
     # Nearly all that is made stays: looking for cycles as usual is a tenth of an answer's time.
-    gc.set_threshold(100_000)
+    set_threshold(100_000)
     verbose = "--verbose" in sys.argv
     # A terminal that cannot show a line's corner gets a question mark, not a traceback.
     for stream in (sys.stdout, sys.stderr):
