@@ -55,7 +55,7 @@ def predict(
     None where even 5% of the capacity is over the limit.
     """
     queue = _queue(unloaded_ms, capacity_per_s)
-    rate = _rate_per_s(queue, limit_ms, p)
+    rate = _rate_per_s(unloaded_ms, capacity_per_s, limit_ms, p)
     return (
         None if rate is None else Prediction(rate, _steepness(queue, rate, limit_ms), queue.servers)
     )
@@ -90,7 +90,7 @@ def latency_curve(
     """How percentile `p` (0..1) of the queue that `predict` makes rises with the rate; arguments
     and None as there, and None where it does not rise."""
     queue = _queue(unloaded_ms, capacity_per_s)
-    maximum_per_s = _rate_per_s(queue, limit_ms, p)
+    maximum_per_s = _rate_per_s(unloaded_ms, capacity_per_s, limit_ms, p)
     if maximum_per_s is None:
         return None
     rates: list[float] = []
@@ -222,7 +222,10 @@ class Work:
 
 
 @lru_cache(maxsize=256)
-def _rate_per_s(queue: _Queue, limit_ms: float, p: float) -> float | None:
+def _rate_per_s(
+    unloaded_ms: tuple[float, ...], capacity_per_s: float, limit_ms: float, p: float
+) -> float | None:
+    queue = _queue(unloaded_ms, capacity_per_s)
     low, high = LEAST_BUSY * queue.capacity_per_s, queue.capacity_per_s
     if _over_ratio(queue, low, limit_ms) > 1 - p:
         return None
