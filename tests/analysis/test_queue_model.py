@@ -65,10 +65,12 @@ def test_requests_that_do_not_queue_weigh_as_they_are():
     assert queueing > 3
 
 
-def test_a_little_longer_run_weighs_about_the_same_however_long_it_is():
+def test_the_longer_a_run_the_more_it_shows_by_itself_how_alike_its_requests_are():
     limit_ms = 1e3 * math.log(20) / 76
-    long = [run_effect(EXPONENTIAL_MS, 200.0, limit_ms, 124.0, n) for n in (600, 700, 5000)]
-    assert long == pytest.approx([long[0]] * 3, rel=0.1)
+    lengths = (600, 640, 900, 1200, 1300, 5000)
+    floors = [run_effect(EXPONENTIAL_MS, 200.0, limit_ms, 124.0, n) for n in lengths]
+    assert floors[1] == pytest.approx(floors[0], rel=0.1)
+    assert floors[1] > floors[2] > floors[3] > floors[4] == floors[5] == 1.0
 
 
 def test_where_nothing_is_over_the_limit_there_is_nothing_to_weigh():

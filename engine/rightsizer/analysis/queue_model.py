@@ -136,19 +136,23 @@ def run_effect(
     """How many of `n` requests in a row weigh as one independent one in the share that is over the
     limit, in the queue that `predict` makes: 1 or more.
 
-    A window as short as a queue's memory cannot show by itself how alike its requests are. Of many
-    requests it is that of as many as the model can tell, somewhat less.
+    A window as short as a queue's memory cannot show by itself how alike its requests are. One of
+    so many that `FEWEST_RUNS` of them are all the model's customers nearly can, of twice as many it
+    does: between the two the effect goes to 1.
     """
     # In whole percents: finals near one maximum are one case.
     busy = round(min(rate_per_s / capacity_per_s, MOST_BUSY_RATIO), 2)
     over = _over(unloaded_ms, capacity_per_s, limit_ms, max(busy, 0.01))
-    n = min(n, len(over) // FEWEST_RUNS)
+    most = len(over) // FEWEST_RUNS
+    own = min(1.0, max(0.0, n / most - 1))
+    n = min(n, most)
     runs = len(over) // n
     shares = over[: runs * n].reshape(runs, n).mean(axis=1)
     mean = float(shares.mean())
     if not 0 < mean < 1:
         return 1.0
-    return max(1.0, n * float(shares.var(ddof=1)) / (mean * (1 - mean)))
+    effect = n * float(shares.var(ddof=1)) / (mean * (1 - mean))
+    return max(1.0, own + (1 - own) * effect)
 
 
 @lru_cache(maxsize=256)
