@@ -144,6 +144,7 @@ def _projected(
         cpu_utilization_percent=None,
         accelerator_utilization_percent=None,
         limit_detail="",
+        queue=None,
         doubts=(doubts.interpolated(limit.percentile, limit.latency_ms or 0.0), *figures.doubts),
     )
 
