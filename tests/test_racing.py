@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rightsizer.analysis.maximum import queue_of
+from rightsizer.entrants import curve_of
 from rightsizer.errors import (
     ExitCode,
     Reason,
@@ -16,6 +19,7 @@ from rightsizer.errors import (
 )
 from rightsizer.jobs import resume, run
 from rightsizer.loading import load
+from rightsizer.spec import LimitSpec
 from rightsizer.stop_switch import StopSwitch
 from rightsizer.traffic.fake import FakeServer
 from rightsizer.what_ifs import what_if
@@ -206,6 +210,33 @@ def test_one_candidate_alone_has_nobody_to_race(tmp_path: Path):
     assert len(job.trials) == 1
     assert job.best.p_best is None
     assert job.best.tied_with_best is None
+
+
+def test_one_beside_another_that_told_no_maximum_has_its_three_finals(tmp_path: Path):
+    job = race(tmp_path, 20.0, 70.0)
+    [row] = job.recommendations
+    assert [rejected.reason for rejected in job.rejected] == ["budget-too-short"]
+    assert (len(job.trials), len(finals_of(job, "20.0"))) == (5, 3)
+    assert row.p_best > 0.95
+    assert "race-without" not in {doubt.code for doubt in row.doubts}
+
+
+def test_a_scout_keeps_the_queue_of_its_closed_steps_and_a_final_has_none(tmp_path: Path):
+    job = load(race(tmp_path, 20.0, 40.0).id)
+    for trial in job.trials:
+        made = queue_of(trial.steps, LimitSpec(percentile="P95", latency_ms=120.0))
+        assert trial.figures.queue == (made if trial.stage == "scout" else None)
+    assert curve_of(job.trials[0], LimitSpec(percentile="P95", latency_ms=120.0)) is not None
+
+
+def test_a_kept_queue_is_not_made_again(tmp_path: Path):
+    scout = race(tmp_path, 20.0).trials[0]
+    kept = replace(scout.figures.queue, curve=None)
+    limit = LimitSpec(percentile="P95", latency_ms=120.0)
+    assert curve_of(replace(scout, figures=replace(scout.figures, queue=kept)), limit) is None
+    # A trial of an older engine has none: it is made of its steps.
+    older = replace(scout, figures=replace(scout.figures, queue=None))
+    assert curve_of(older, limit) == curve_of(scout, limit) is not None
 
 
 def test_traffic_that_is_given_beforehand_runs_each_candidate_once(tmp_path: Path):

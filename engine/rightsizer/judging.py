@@ -65,6 +65,9 @@ def analyse(
             if step.content_refused
         ],
     )
+    if record.stage == "final":
+        # Its one closed step is a warm-up: no capacity to make a queue of.
+        figures = replace(figures, queue=None)
     return replace(record, steps=tuple(steps), figures=figures, requests=count(samples["outcome"]))
 
 

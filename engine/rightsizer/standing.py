@@ -126,7 +126,8 @@ def standing_of(
     limit: LimitSpec,
     target: TargetSpec | None,
 ) -> Standing | None:
-    """How the candidates stand; None where there never were two to compare, nor finals of one."""
+    """How the candidates stand; None where there never were two that may be the best, nor finals of
+    one. One alone with a maximum, beside some without, stands too: its finals tell its figures."""
     every = entrants_of(trials, limit)
     entrants, unknown, log_prices = _contenders(every, unknowns_of(trials, limit), per_hour_usd)
     compared = len(entrants) + len(unknown) > 1 or any(x.is_unreliable for x in every)

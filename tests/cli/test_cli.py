@@ -154,6 +154,14 @@ def test_instance_types_are_listed_with_price_and_basis():
     assert prices["ml.c5.xlarge"] == 0.204
 
 
+def said_by(script: str) -> str:
+    """By a fresh interpreter."""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr == ""
+    return done.stdout
+
+
 def test_help_imports_nothing_heavy():
     script = (
         "import sys\n"
@@ -163,10 +171,7 @@ def test_help_imports_nothing_heavy():
         " 'ruamel', 'tensorflow', 'sqlite3'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "[]\n"
+    assert said_by(script) == "[]\n"
 
 
 def test_a_process_that_has_loaded_every_verb_can_run_another():
@@ -177,9 +182,7 @@ def test_a_process_that_has_loaded_every_verb_can_run_another():
         "sys.argv = ['rightsizer', 'gc', '--help']\n"
         "main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("Usage: rightsizer gc")
+    assert said_by(script).startswith("Usage: rightsizer gc")
 
 
 def test_a_verb_loads_no_other():
@@ -190,10 +193,7 @@ def test_a_verb_loads_no_other():
         "others = {'rightsizer.cli.' + of.split(':')[0] for of in VERBS.values()}\n"
         "print(sorted(others & set(sys.modules)))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "['rightsizer.cli.what_if']\n"
+    assert said_by(script) == "['rightsizer.cli.what_if']\n"
 
 
 def test_every_verb_has_help():

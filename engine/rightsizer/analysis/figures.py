@@ -143,4 +143,4 @@ class TrialFigures:
     doubts: tuple[Doubt, ...] = ()
     accelerator_utilization_percent: float | None = None
     queue: QueueModel | None = None
-    """Of searched traffic, at the job's limit; None where no queue can be made."""
+    """Of a search's closed steps, at the job's limit; None where no queue can be made of them."""

@@ -56,9 +56,9 @@ def predict(
     """
     queue = _queue(unloaded_ms, capacity_per_s)
     rate = _rate_per_s(unloaded_ms, capacity_per_s, limit_ms, p)
-    return (
-        None if rate is None else Prediction(rate, _steepness(queue, rate, limit_ms), queue.servers)
-    )
+    if rate is None:
+        return None
+    return Prediction(rate, _steepness(queue, rate, limit_ms), queue.servers)
 
 
 @dataclass(frozen=True)
