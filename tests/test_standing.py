@@ -168,3 +168,6 @@ def test_a_search_that_was_too_short_is_believed_as_far_as_its_open_steps_went()
         for steps in (short.steps, (*short.steps, over))
     )
     assert after[0].log_maximum < before[0].log_maximum - 0.1
+    few = replace(over, n=3, over_limit_ratio=0.0)
+    [unsure] = unknowns_of([replace(short, steps=(*short.steps, few))], limit)
+    assert unsure.sd > before[0].sd + 0.03
