@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 from rightsizer.instrument.laws import Law, bimodal, exponential, fixed, four_payloads, lognormal
 from rightsizer.spec import LimitSpec
-from rightsizer.standing import INDIFFERENCE_RATIO, Standing, standing_of
+from rightsizer.standing import CONFIDENCE, INDIFFERENCE_RATIO, Standing, standing_of
 from virtual_race import Fleet, VirtualRace, planned, true_log_maximum
 
 Row = dict[str, Any]
@@ -196,9 +196,11 @@ def _told(race: VirtualRace) -> Row:
     if standing is None:
         return {"p": [], "promise": []}
     loss = race.fleet.true_log_cost(standing.best) - race.fleet.best_log_cost
+    whole = sum(standing.p_unknown) < 1 - CONFIDENCE
     return {
         "p": [[p, name == best] for name, p in standing.p_best.items()],
-        "promise": [_is_good(loss)] if standing.keeps_promise else [],
+        # As it is told: where `race-without` does not speak of others.
+        "promise": [_is_good(loss)] if standing.keeps_promise and whole else [],
     }
 
 

@@ -18,7 +18,8 @@ DRIFT = Doubt("no-steady-state", "weakens", "it rose")
 
 @pytest.fixture(scope="module")
 def found() -> tuple[Maximum, list[StepFigures]]:
-    maximum, steps = search(Case(SERVERS["exponential"], 0.005, LIMIT, seed=1), 60.0)
+    # Were its last step slow, it would move the maximum by 30 %; not so in every search.
+    maximum, steps = search(Case(SERVERS["exponential"], 0.005, LIMIT, seed=2), 60.0)
     assert maximum is not None
     return maximum, steps
 
