@@ -28,9 +28,10 @@ $(IMAGES): $(VENV)/.installed payloads/make_images.py
 demo: $(MODEL) $(IMAGES) ## measure ResNet50 on this machine and recommend (10 minutes)
 	$(BIN)/rightsizer run containers/demo.yaml
 
+# BESIDE_FAST: what else is made while the fast tests run, with --jobs.
 # Tests that measure run one at a time: each wants the CPUs to itself. The others share them; of
 # these, Docker's take turns, for they look at whatever is in its engine.
-test: test-fast $(MODEL) $(IMAGES) ## everything: lint, types, all tests (Docker's where an engine answers, a browser's where there is one), the real ResNet50
+test: test-fast $(MODEL) $(IMAGES) $(BESIDE_FAST) ## everything: lint, types, all tests (Docker's where an engine answers, a browser's where there is one), the real ResNet50
 	$(BIN)/python -m pytest -m '($(SLOW)) and not shared_cpus'
 	@echo 'Two runs of tests side by side; each is told when it has ended (10 minutes):'
 	$(MAKE) --jobs 2 --output-sync test-docker test-beside

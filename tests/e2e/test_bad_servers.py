@@ -28,6 +28,7 @@ def measured(rightsizer, job: Path) -> tuple[int, dict, dict]:
     return done.returncode, document, trial
 
 
+@pytest.mark.shared_cpus
 @pytest.mark.parametrize(
     ("source", "reason", "detail"),
     [
@@ -182,6 +183,7 @@ def breaking(after_s: float, how: str) -> str:
     )
 
 
+@pytest.mark.shared_cpus
 @pytest.mark.parametrize("reason", ["hung", "errors"])
 def test_a_server_that_stops_working_after_its_first_step(tmp_path, write_job, rightsizer, reason):
     server = tmp_path / "server.py"
@@ -196,6 +198,7 @@ def test_a_server_that_stops_working_after_its_first_step(tmp_path, write_job, r
     assert trial["requests"]["succeeded"] > 300
 
 
+@pytest.mark.shared_cpus
 def test_a_hang_near_the_end_of_a_step_is_not_taken_for_a_slow_second(
     tmp_path, write_job, rightsizer
 ):
