@@ -86,6 +86,17 @@ def test_a_limit_near_the_unloaded_latency_is_still_searched():
     assert 0 < maximum.rate_per_s < 40
 
 
+@pytest.mark.parametrize("seed", [5, 7])
+def test_where_one_user_met_long_latencies_by_chance_the_interval_holds_the_truth(seed: int):
+    # 2.3 % of what does not wait is over the limit; of one user's few requests more than 5 % were.
+    limit = LimitSpec(percentile="P95", latency_ms=376.1)
+    maximum, steps = search(Case(SERVERS["four servers"], 0.1, limit, seed), 60.0)
+    alone = steps[0].unloaded_ms
+    assert sum(latency > 376.1 for latency in alone) > 0.05 * len(alone)
+    low, high = maximum.ci_per_s
+    assert low < 28.0 < high
+
+
 def test_a_budget_too_short_for_a_claim_says_what_would_do():
     case = replace(EXPONENTIAL, service_s=0.2, limit=LimitSpec(latency_ms=2000.0))
     maximum, steps = search(case, 10.0)

@@ -41,7 +41,7 @@ def test_the_boundary_is_not_sought_far_beyond_the_capacity():
 
 
 def test_without_a_queue_a_plain_guess_serves():
-    guess = plain_prediction(60.0)
+    guess = plain_prediction(200.0, 0.3, 0.95)
     found = fit((80.0, 5_000, 0.04, 5.0), (100.0, 5_000, 0.09, 5.0), predicted=guess)
     assert 80.0 < found.rate_per_s < 100.0
 

@@ -38,8 +38,12 @@ def test_it_is_as_steep_as_theory_has_it():
     assert found.steepness == pytest.approx(140 * limit_ms / 1e3 / 0.95, rel=0.2)
 
 
-def test_the_plain_guess_is_where_it_says():
-    assert plain_prediction(7.0).rate_per_s == 7.0
+def test_the_plain_guess_is_where_it_says_and_as_steep_as_one_exponential_server():
+    limit_ms = 1e3 * math.log(20) / 60
+    found = predict(EXPONENTIAL_MS, 200.0, limit_ms, 0.95)
+    guess = plain_prediction(200.0, found.rate_per_s / 200.0, 0.95)
+    assert guess.rate_per_s == found.rate_per_s
+    assert guess.steepness == pytest.approx(found.steepness, rel=0.2)
 
 
 def test_one_server_serves_one_after_the_other():

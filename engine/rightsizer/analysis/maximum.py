@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 from rightsizer.analysis import doubts
 from rightsizer.analysis.boundary import Boundary, Point, fit_boundary
@@ -35,6 +36,8 @@ DOUBLED_GAIN_RATIO = 0.1
 UNPREDICTED_BUSY_RATIO = 0.3
 """Where to begin when a queue would be over the limit at once."""
 FLOOR_DEVIATES = 3.0
+EXPONENTIAL = tuple(-math.log1p(-(k + 0.5) / 100) for k in range(100))
+"""Quantiles of the exponential distribution, of a mean of 1."""
 CLIFF_WITHIN, CLIFF_OVER, CLIFF_GAP_RATIO = 0.2, 0.5, 1.1
 """A step with under a fifth of the allowed share, and one with half of all requests over the limit,
 at rates this close: between them lies no slope to be measured."""
@@ -69,11 +72,11 @@ class Knowledge:
 def queue_of(steps: Sequence[StepFigures], limit: LimitSpec) -> QueueModel | None:
     """The queue that a search's closed steps make; None where they answered nothing, or where it
     would be over the limit at once."""
-    probe = probed(steps)
+    probe = probed(steps, limit)
     if probe is None or limit.latency_ms is None:
         return None
     p = PERCENTILES[limit.percentile]
-    return queue_model(probe.unloaded_ms, probe.capacity_per_s, limit.latency_ms, p)
+    return queue_model(probe.service_ms, probe.capacity_per_s, limit.latency_ms, p)
 
 
 def learn(
@@ -81,16 +84,16 @@ def learn(
 ) -> Knowledge | None:
     """From all judged steps of a search; None where the closed probe answered nothing. `queue` is
     that of its closed steps, where it was made before."""
-    probe = probed(steps)
+    probe = probed(steps, limit)
     if probe is None or limit.latency_ms is None:
         return None
     closed, capacity = _answered(steps), probe.capacity_per_s
     p = PERCENTILES[limit.percentile]
     predicted = queue.prediction if queue else None
     if predicted is None:
-        predicted = predict(probe.unloaded_ms, capacity, limit.latency_ms, p)
+        predicted = predict(probe.service_ms, capacity, limit.latency_ms, p)
     if predicted is None:
-        predicted = plain_prediction(UNPREDICTED_BUSY_RATIO * capacity)
+        predicted = plain_prediction(capacity, UNPREDICTED_BUSY_RATIO, p)
     points = [
         replace(point, design_effect=max(point.design_effect, _model_effect(point, probe, limit)))
         for step in steps
@@ -110,7 +113,7 @@ def _model_effect(point: Point, probe: Probe, limit: LimitSpec) -> float:
     """
     assert limit.latency_ms is not None
     return run_effect(
-        probe.unloaded_ms, probe.capacity_per_s, limit.latency_ms, point.rate_per_s, point.n
+        probe.service_ms, probe.capacity_per_s, limit.latency_ms, point.rate_per_s, point.n
     )
 
 
@@ -118,19 +121,33 @@ def _model_effect(point: Point, probe: Probe, limit: LimitSpec) -> float:
 class Probe:
     """What a search's closed steps tell of the server."""
 
-    unloaded_ms: tuple[float, ...]
-    """Latencies of one user alone."""
+    service_ms: tuple[float, ...]
+    """What a request takes that does not wait."""
     capacity_per_s: float
     """As in `Knowledge`."""
 
 
-def probed(steps: Sequence[StepFigures]) -> Probe | None:
+def probed(steps: Sequence[StepFigures], limit: LimitSpec) -> Probe | None:
     """None where the closed steps, or that of one user, answered nothing."""
     closed = _answered(steps)
     one = next((s for s in closed if s.users == 1 and s.unloaded_ms), None)
-    if one is None:
+    if one is None or limit.latency_ms is None:
         return None
-    return Probe(one.unloaded_ms, max(step.achieved_per_s for step in closed))
+    capacity_per_s = max(step.achieved_per_s for step in closed)
+    return Probe(_service_ms(one.unloaded_ms, limit), capacity_per_s)
+
+
+def _service_ms(unloaded_ms: tuple[float, ...], limit: LimitSpec) -> tuple[float, ...]:
+    """One user's latencies. Where too large a share of them is over the limit, no queue could be
+    made, though of thirty latencies two long ones are chance: exponential ones, then, of their mean
+    or of the largest whose share over the limit is half of what is allowed.
+    """
+    assert limit.latency_ms is not None
+    allowed = 1 - PERCENTILES[limit.percentile]
+    if sum(latency > limit.latency_ms for latency in unloaded_ms) <= allowed * len(unloaded_ms):
+        return unloaded_ms
+    mean_ms = min(fmean(unloaded_ms), limit.latency_ms / -math.log(allowed / 2))
+    return tuple(mean_ms * quantile for quantile in EXPONENTIAL)
 
 
 def _answered(steps: Sequence[StepFigures]) -> list[StepFigures]:
@@ -283,7 +300,9 @@ def _search_doubts(
         found.append(doubts.not_soaked(confirmation.window_s))
     ratio = boundary.rate_per_s / known.prediction.rate_per_s
     off = abs(math.log(ratio))
-    if off > max(DISAGREES_SDS * boundary.relative_sd, DISAGREES_RATIO):
+    if known.prediction.servers and off > max(
+        DISAGREES_SDS * boundary.relative_sd, DISAGREES_RATIO
+    ):
         found.append(doubts.model_disagrees(ratio))
     point = point_of(confirmation, limit)
     assert point is not None

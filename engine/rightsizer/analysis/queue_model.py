@@ -41,7 +41,7 @@ class Prediction:
     steepness: float
     """d log odds of a request to be over the limit / d ln(rate), there."""
     servers: int
-    """How many requests are served at once."""
+    """How many requests are served at once; 0 for a guess without a queue."""
 
 
 @lru_cache(maxsize=256)
@@ -265,6 +265,8 @@ def _log_odds(share: float) -> float:
     return math.log(share / (1 - share))
 
 
-def plain_prediction(rate_per_s: float) -> Prediction:
-    """A guess where no queue can be made: odds that rise with the third power of the rate."""
-    return Prediction(rate_per_s, 3.0, 1)
+def plain_prediction(capacity_per_s: float, busy: float, p: float) -> Prediction:
+    """A guess where no queue can be made: so busy (0..1), as steep as M/M/1, whose share over the
+    limit L is exp(-(mu - lambda) L)."""
+    steepness = math.log(1 / (1 - p)) * busy / (1 - busy) / p
+    return Prediction(busy * capacity_per_s, steepness, 0)
