@@ -6,7 +6,7 @@ MODEL := build/resnet50/model.tar.gz
 IMAGES := payloads/images.tar.gz
 SLOW := server or docker or browser or tensorflow
 
-.PHONY: help install demo test test-docker test-beside test-fast lint images images-offline bench clean
+.PHONY: help install demo test test-docker test-beside test-fast lint images images-if-possible images-offline bench clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -52,6 +52,10 @@ lint: $(VENV)/.installed ## ruff and mypy
 
 images: ## container images, from public base images (Docker, a registry)
 	containers/build.sh
+
+# Where it cannot be built the test of it tries again, and says why.
+images-if-possible:
+	-$(MAKE) images-offline
 
 images-offline: $(VENV)/.installed ## savedmodel-server's image without a registry; BASE=IMAGE, or debootstrap
 	PYTHON=$(BIN)/python containers/build.sh offline

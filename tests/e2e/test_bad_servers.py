@@ -40,7 +40,8 @@ def test_a_server_that_does_not_start(tmp_path, write_job, rightsizer, source, r
     server = tmp_path / "server.py"
     server.write_text(source)
     job = write_job(server=server)
-    job.write_text(job.read_text().replace("ready_timeout_s: 20", "ready_timeout_s: 1.5"))
+    if reason == "never-ready":
+        job.write_text(job.read_text().replace("ready_timeout_s: 20", "ready_timeout_s: 1.5"))
     code, document, trial = measured(rightsizer, job)
     assert code == 6
     assert (trial["state"], trial["reason"]) == ("failed", reason)

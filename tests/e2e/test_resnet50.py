@@ -57,6 +57,7 @@ def test_the_demos_job_measures_resnet50_and_recommends(tmp_path: Path, rightsiz
     assert row["cpu_utilization_percent"] > 70
     # TensorFlow starts as many threads as it is told, on its one CPU.
     assert row["bottleneck"]["code"] == "oversubscribed"
+    assert "threads at once wanted 1 CPU" in row["bottleneck"]["evidence"]
     assert 0 < row["memory_utilization_percent"] < 100
     assert row["price_per_hour_usd"] > 0
     assert row["fleet"]["instance_count"] >= 1

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
 
 from rightsizer.analysis import doubts
 from rightsizer.analysis.boundary import Boundary, Point, fit_boundary
@@ -36,8 +35,8 @@ DOUBLED_GAIN_RATIO = 0.1
 UNPREDICTED_BUSY_RATIO = 0.3
 """Where to begin when a queue would be over the limit at once."""
 FLOOR_DEVIATES = 3.0
-EXPONENTIAL = tuple(-math.log1p(-(k + 0.5) / 100) for k in range(100))
-"""Quantiles of the exponential distribution, of a mean of 1."""
+FEW_BEYOND = 5.0
+"""Of one user's requests, expected beyond the percentile: with fewer their share is not known."""
 CLIFF_WITHIN, CLIFF_OVER, CLIFF_GAP_RATIO = 0.2, 0.5, 1.1
 """A step with under a fifth of the allowed share, and one with half of all requests over the limit,
 at rates this close: between them lies no slope to be measured."""
@@ -134,20 +133,22 @@ def probed(steps: Sequence[StepFigures], limit: LimitSpec) -> Probe | None:
     if one is None or limit.latency_ms is None:
         return None
     capacity_per_s = max(step.achieved_per_s for step in closed)
-    return Probe(_service_ms(one.unloaded_ms, limit), capacity_per_s)
+    return Probe(_service_ms(one, limit), capacity_per_s)
 
 
-def _service_ms(unloaded_ms: tuple[float, ...], limit: LimitSpec) -> tuple[float, ...]:
-    """One user's latencies. Where too large a share of them is over the limit, no queue could be
-    made, though of thirty latencies two long ones are chance: exponential ones, then, of their mean
-    or of the largest whose share over the limit is half of what is allowed.
+def _service_ms(one: StepFigures, limit: LimitSpec) -> tuple[float, ...]:
+    """One user's latencies. Where they are so few that one more or less over the limit is chance,
+    those over it weigh no more than half of what is allowed: else no queue would ever be within.
     """
     assert limit.latency_ms is not None
     allowed = 1 - PERCENTILES[limit.percentile]
-    if sum(latency > limit.latency_ms for latency in unloaded_ms) <= allowed * len(unloaded_ms):
-        return unloaded_ms
-    mean_ms = min(fmean(unloaded_ms), limit.latency_ms / -math.log(allowed / 2))
-    return tuple(mean_ms * quantile for quantile in EXPONENTIAL)
+    within = tuple(latency for latency in one.unloaded_ms if latency <= limit.latency_ms)
+    over = tuple(latency for latency in one.unloaded_ms if latency > limit.latency_ms)
+    if not within or one.n * allowed >= FEW_BEYOND:
+        return one.unloaded_ms
+    # So often as brings the share of `over` down to half of what is allowed.
+    times = math.ceil(len(over) * (2 / allowed - 1) / len(within))
+    return within * max(1, times) + over
 
 
 def _answered(steps: Sequence[StepFigures]) -> list[StepFigures]:
