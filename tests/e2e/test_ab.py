@@ -19,7 +19,7 @@ server:
   ready_path: /
 payload: {{archive: body.txt, content_type: text/plain}}
 candidates: [{{instance_type: local.1cpu}}]
-traffic: {{type: saturate, budget_s: 5}}
+traffic: {{type: saturate, budget_s: 8}}
 """
 SERVICES_MS = {"before": 4, "after": 6}
 RATIO = SERVICES_MS["after"] / SERVICES_MS["before"]
