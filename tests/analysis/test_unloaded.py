@@ -65,7 +65,7 @@ def test_a_server_that_is_no_such_queue_is_said_to_be_none():
 
 
 def test_a_guess_without_a_queue_is_no_finding_of_the_server():
-    # One user alone is over this limit in 4.9 %, and it is met at 15 a second, not at the guess.
+    # One user alone is over this limit in 4.9 %; the steps settle at 15/s, far below the guess.
     queue, codes = searched("exponential", 15.1)
     assert queue is None
     assert "model-disagrees" not in codes
